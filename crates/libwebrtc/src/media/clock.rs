@@ -88,3 +88,65 @@ fn tick(ticking: &Weak<dyn Ticking>, now: Instant) -> bool {
         false
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Reporting {
+        ticks: Mutex<mpsc::Sender<Instant>>,
+        left: Mutex<usize>,
+        panics: bool,
+    }
+
+    impl Ticking for Reporting {
+        fn tick(&self, now: Instant) -> bool {
+            self.ticks.lock().send(now).ok();
+            assert!(!self.panics, "as the test wants it");
+            let mut left = self.left.lock();
+            *left -= 1;
+            *left > 0
+        }
+    }
+
+    fn reporting(left: usize, panics: bool) -> (Arc<Reporting>, mpsc::Receiver<Instant>) {
+        let (ticks, seen) = mpsc::channel();
+        let reporting = Arc::new(Reporting {
+            ticks: Mutex::new(ticks),
+            left: Mutex::new(left),
+            panics,
+        });
+        register(&reporting);
+        (reporting, seen)
+    }
+
+    #[test]
+    fn it_ticks_every_10_ms_until_one_has_had_enough() {
+        let (ticking, seen) = reporting(20, false);
+        let ticks: Vec<Instant> = seen.iter().take(20).collect();
+        for pair in ticks.windows(2) {
+            let step = pair[1] - pair[0];
+            assert!(step == PERIOD || step > LONGEST_CATCH_UP, "{step:?}");
+        }
+        // Were it called again, it would count below zero and panic.
+        let (_other, seen) = reporting(5, false);
+        assert_eq!(seen.iter().take(5).count(), 5);
+        assert_eq!(*ticking.left.lock(), 0);
+    }
+
+    #[test]
+    fn what_was_dropped_or_panicked_is_called_no_more_and_the_others_are() {
+        let (_other, others) = reporting(1_000, false);
+        let (panicking, seen) = reporting(1_000, true);
+        assert!(seen.recv().is_ok());
+        let (dropped, gone) = reporting(1_000, false);
+        drop(dropped);
+        // The channel closes when the clock lets go of it.
+        assert!(gone.iter().count() < 1_000);
+        assert_eq!(others.iter().take(10).count(), 10);
+        assert!(seen.try_recv().is_err());
+        drop(panicking);
+    }
+}

@@ -4,11 +4,11 @@
 //!
 //! 1. Every packet tells how late packets get; [`delay`] derives the playout delay to aim at.
 //! 2. A packet that is there when its time comes is decoded.
-//! 3. A hole with a packet behind it is filled by the decoder: from the in-band FEC of that packet
-//!    when it is one packet wide, else by Opus concealment. The timeline goes on.
-//! 4. With nothing behind the hole the packet may only be late. The last period of the audio is
-//!    repeated, ever quieter ([`splice`]), and the timeline waits; nothing that comes is thrown
-//!    away. What comes is faded in where it fits.
+//! 3. A hole of one packet is filled from the in-band FEC of the packet behind it, when that has it.
+//! 4. Any other hole is filled by repeating the last period of the audio, ever quieter ([`splice`]).
+//!    With nothing behind the hole the packet may only be late: then the timeline waits, and
+//!    nothing that comes is thrown away. What comes is faded in where it fits.
+//!    (Opus' own concealment was measured to be worse: see the table in `docs/libwebrtc.md`.)
 //! 5. Delay above or below the aim is taken out or put in by removing or repeating single periods.
 //!
 //! There is no clock in here: `now` is an argument and everything follows from the calls.
@@ -24,7 +24,7 @@ use self::{
 };
 use super::{
     RtpPacket,
-    opus::{self, CLOCK_RATE, CONCEALMENT_STEP},
+    opus::{self, CLOCK_RATE},
 };
 
 /// Time and timestamps in one unit: 1/48 000 s, from an arbitrary origin.
@@ -57,13 +57,6 @@ const HARDLY_SIMILAR: f32 = 0.5;
 /// Pulls between two corrections: at most about a tenth faster or slower.
 const CORRECTION_PULLS: u32 = 8;
 const FAST_CORRECTION_PULLS: u32 = 3;
-
-/// A hole wider than this is not concealed by the decoder: the sender paused (DTX, RFC 6716
-/// §2.1.9) or the network failed.
-const WIDEST_HOLE: Ticks = ms(120);
-
-/// The decoder is asked to make up at most one packet (20 ms) at once.
-const LONGEST_CONCEALMENT: usize = 2 * FRAME;
 
 /// After so long without audio the next packet is the start of something new.
 const GIVE_UP: usize = CLOCK_RATE as usize / 4;
@@ -122,7 +115,7 @@ impl std::ops::AddAssign for JitterStats {
 struct Packet {
     seq: u64,
     arrival: Ticks,
-    /// Per channel, a multiple of [`CONCEALMENT_STEP`].
+    /// Per channel.
     samples: usize,
     payload: Arc<[u8]>,
 }
@@ -349,19 +342,17 @@ impl JitterBuffer {
                 self.stats.discarded += 1;
             } else if hole == 0 {
                 self.decode(now);
-            } else if self.expansion.is_some() && hole > recoverable {
-                // The timeline waits; it goes on where the delay is the one aimed at.
-                let at = timestamp - recoverable;
-                if self.delay_at(now, at) < self.delay.target() {
-                    self.expand();
-                } else {
-                    self.conceal_unheard();
-                    self.next = at;
-                }
-            } else if hole > WIDEST_HOLE {
-                self.expand();
+            } else if hole == recoverable {
+                self.recover();
+            } else if self.expansion.as_ref().is_some_and(|(_, made)| {
+                // The timeline goes on where the audio made up for it reaches, or earlier if
+                // the delay is then the one aimed at.
+                *made as Ticks >= hole - recoverable
+                    || self.delay_at(now, timestamp - recoverable) >= self.delay.target()
+            }) {
+                self.next = timestamp - recoverable;
             } else {
-                self.conceal(hole as usize, recoverable as usize);
+                self.expand();
             }
         }
     }
@@ -386,67 +377,42 @@ impl JitterBuffer {
             return;
         };
         self.decoded.clear();
-        if let Ok(samples) = self.decoder.decode(&packet.payload, &mut self.decoded) {
-            let seconds = |delay: Ticks| delay as f64 / f64::from(CLOCK_RATE);
-            let waited = now + self.buffered() as Ticks - packet.arrival;
-            self.stats.emitted += samples as u64;
-            self.stats.delay += seconds(waited) * samples as f64;
-            self.stats.target_delay += seconds(self.delay.target()) * samples as f64;
-            self.concealing = false;
-        } else {
+        let Ok(samples) = self.decoder.decode(&packet.payload, &mut self.decoded) else {
+            // As good as lost: what follows it sees a hole.
             self.stats.discarded += 1;
-            self.decoder_conceals(packet.samples);
-        }
+            return;
+        };
+        let seconds = |delay: Ticks| delay as f64 / f64::from(CLOCK_RATE);
+        let waited = now + self.buffered() as Ticks - packet.arrival;
+        self.stats.emitted += samples as u64;
+        self.stats.delay += seconds(waited) * samples as f64;
+        self.stats.target_delay += seconds(self.delay.target()) * samples as f64;
+        self.concealing = false;
         self.append_decoded();
-        self.next = timestamp + packet.samples as Ticks;
+        self.next = timestamp + samples as Ticks;
         self.next_seq = Some(packet.seq + 1);
     }
 
-    /// Fills a hole, or the start of it, from the FEC behind it or by Opus concealment.
-    fn conceal(&mut self, hole: usize, recoverable: usize) {
+    /// Fills the hole before the first packet from its FEC.
+    fn recover(&mut self) {
+        self.conceal_event();
         self.decoded.clear();
-        let steps = (hole - recoverable) / CONCEALMENT_STEP * CONCEALMENT_STEP;
-        if steps > 0 {
-            let samples = steps.min(LONGEST_CONCEALMENT);
-            self.decoder_conceals(samples);
-            self.next += samples as Ticks;
-        } else if recoverable > 0 {
-            self.conceal_event();
-            if let Some((_, packet)) = self.packets.first_key_value()
-                && self
-                    .decoder
-                    .recover(&packet.payload, recoverable, &mut self.decoded)
-                    .is_ok()
-            {
-                self.stats.fec_used += 1;
-                self.stats.concealed += recoverable as u64;
-            }
-            self.next += hole as Ticks;
-        } else {
-            // Less than any decoder can make: not a loss.
-            self.next += hole as Ticks;
-        }
-        self.append_decoded();
-    }
-
-    /// Lets the decoder know of a loss whose sound is not needed.
-    fn conceal_unheard(&mut self) {
-        self.decoded.clear();
+        let Some((&timestamp, packet)) = self.packets.first_key_value() else {
+            return;
+        };
+        let (samples, payload) = (packet.samples, packet.payload.clone());
         if self
             .decoder
-            .conceal(LONGEST_CONCEALMENT, &mut self.decoded)
-            .is_err()
+            .recover(&payload, samples, &mut self.decoded)
+            .is_ok()
         {
+            self.stats.fec_used += 1;
+        } else {
             self.decoded.clear();
         }
-    }
-
-    fn decoder_conceals(&mut self, samples: usize) {
-        self.conceal_event();
         self.stats.concealed += samples as u64;
-        if self.decoder.conceal(samples, &mut self.decoded).is_err() {
-            self.decoded.resize(samples * self.channels(), 0);
-        }
+        self.append_decoded();
+        self.next = timestamp;
     }
 
     /// Repeats the end of the audio for another 10 ms; the timeline stays where it is.
@@ -539,3 +505,5 @@ impl JitterBuffer {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trace;

@@ -13,9 +13,6 @@ pub(crate) const CLOCK_RATE: u32 = 48_000;
 /// The longest packet: 120 ms (RFC 6716 §3.2.5), in samples of [`CLOCK_RATE`].
 pub(crate) const MAX_PACKET_SAMPLES: usize = 5_760;
 
-/// Concealment comes in steps of 2.5 ms, in samples of [`CLOCK_RATE`].
-pub(crate) const CONCEALMENT_STEP: usize = 120;
-
 /// The duration of the packets that we send: 20 ms.
 const PACKETS_PER_SECOND: u32 = 50;
 
@@ -144,15 +141,6 @@ impl Decoder {
         self.run(payload, samples, DecodeMode::Fec, out)
     }
 
-    /// Appends `samples` (a multiple of [`CONCEALMENT_STEP`]) that sound like what went before.
-    pub(crate) fn conceal(
-        &mut self,
-        samples: usize,
-        out: &mut Vec<i16>,
-    ) -> Result<usize, ropus::DecodeError> {
-        self.run(&[], samples, DecodeMode::Normal, out)
-    }
-
     fn run(
         &mut self,
         payload: &[u8],
@@ -216,7 +204,8 @@ mod tests {
                 let time = i as f64 / f64::from(rate);
                 let phase = time * 140.0 * std::f64::consts::TAU;
                 let harmonics: f64 = (1..12).map(|h| (phase * f64::from(h)).sin()).sum();
-                (harmonics * 2_000.0) as i16
+                let syllables = 0.6 - 0.4 * (time * 4.0 * std::f64::consts::TAU).cos();
+                (harmonics * syllables * 2_000.0) as i16
             })
             .collect()
     }
@@ -244,18 +233,24 @@ mod tests {
             .map(|frame| encoder.encode(frame).unwrap().to_vec())
             .collect();
         let with_fec = packets.iter().filter(|packet| has_fec(packet)).count();
-        assert!(with_fec > 40, "{with_fec} of 50 carry FEC");
+        assert!(with_fec > 25, "{with_fec} of 50 carry FEC");
 
         let energy = |pcm: &[i16]| pcm.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
+        let lost = (10..49).find(|i| has_fec(&packets[i + 1])).unwrap();
+        let mut received = Vec::new();
         let mut decoder = Decoder::new(1);
-        let mut out = Vec::new();
-        for packet in &packets[..20] {
-            decoder.decode(packet, &mut out).unwrap();
+        for packet in &packets[..=lost] {
+            decoder.decode(packet, &mut received).unwrap();
         }
-        let before = energy(&out[out.len() - 960..]);
-        assert_eq!(decoder.recover(&packets[21], 960, &mut out).unwrap(), 960);
-        let recovered = energy(&out[out.len() - 960..]);
-        assert!((0.5..2.0).contains(&(recovered / before)));
+        let mut recovered = Vec::new();
+        let mut decoder = Decoder::new(1);
+        for packet in &packets[..lost] {
+            decoder.decode(packet, &mut recovered).unwrap();
+        }
+        let samples = decoder.recover(&packets[lost + 1], 960, &mut recovered);
+        assert_eq!(samples.unwrap(), 960);
+        let ratio = energy(&recovered[lost * 960..]) / energy(&received[lost * 960..]);
+        assert!((0.5..2.0).contains(&ratio), "{ratio} of the energy");
     }
 
     #[test]
@@ -292,7 +287,8 @@ mod tests {
                 }
                 out.clear();
             }
-            prop_assert_eq!(decoder.conceal(480, &mut out).unwrap(), 480);
+            let silence = Encoder::new(48_000, channels).encode(&vec![0; 960 * channels]).unwrap().to_vec();
+            prop_assert_eq!(decoder.decode(&silence, &mut out).unwrap(), 960);
         }
     }
 }

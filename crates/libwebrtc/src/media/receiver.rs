@@ -229,3 +229,151 @@ pub(super) fn mean_square(pcm: &[i16]) -> f64 {
     let sum: i64 = pcm.iter().map(|s| i64::from(*s) * i64::from(*s)).sum();
     sum as f64 / pcm.len().max(1) as f64 / f64::from(1u32 << 30)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
+
+    use super::{super::opus::Encoder, *};
+    use crate::audio_frame::AudioFrame;
+
+    /// Packets of a tone, numbered from zero, that arrive at `start` plus 20 ms each.
+    struct Sending {
+        start: Instant,
+        payload: Arc<[u8]>,
+    }
+
+    impl Sending {
+        fn new() -> Self {
+            let tone: Vec<i16> = (0..960)
+                .map(|i| ((f64::from(i) * 0.05).sin() * 10_000.0) as i16)
+                .collect();
+            let mut encoder = Encoder::new(48_000, 1);
+            Self {
+                start: Instant::now(),
+                payload: encoder.encode(&tone).unwrap().into(),
+            }
+        }
+
+        fn packet(&self, i: u32) -> RtpPacket {
+            RtpPacket {
+                ssrc: 1,
+                seq: u64::from(i),
+                timestamp: i.wrapping_mul(960),
+                payload: self.payload.clone(),
+                arrival: self.start + Duration::from_millis(20) * i,
+            }
+        }
+    }
+
+    /// Attaches without the clock; the test ticks.
+    fn attach(receiver: &Receiver, channels: u32) -> Arc<Playout> {
+        let playout = Playout::new(48_000, channels, None);
+        let mut state = receiver.state.lock();
+        state.playouts.push(playout.clone());
+        state.fit_channels();
+        playout
+    }
+
+    fn drain(playout: &Playout) -> Vec<AudioFrame<'static>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        std::iter::from_fn(|| match playout.poll_frame(&mut cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_listener_gets_a_frame_each_tick_with_and_without_packets() {
+        let sending = Sending::new();
+        let receiver = Receiver::new();
+        let playout = attach(&receiver, 1);
+        for i in 0..100 {
+            if i < 50 {
+                receiver.push(sending.packet(i));
+            }
+            for half in 0..2 {
+                let at = Duration::from_millis(20) * i + Duration::from_millis(10) * half;
+                assert!(receiver.tick(sending.start + at));
+            }
+        }
+        let frames = drain(&playout);
+        assert_eq!(frames.len(), 200);
+        let loud = |frame: &AudioFrame<'_>| frame.data.iter().any(|sample| *sample > 5_000);
+        assert!(frames[10..90].iter().all(loud));
+        assert!(frames[150..].iter().all(|f| f.data.iter().all(|s| *s == 0)));
+
+        let stats = receiver.stats();
+        let (received, inbound) = (stats.received(), stats.inbound());
+        assert_eq!((received.packets_received, received.packets_lost), (50, 0));
+        assert_eq!(inbound.bytes_received, 50 * sending.payload.len() as u64);
+        assert!(inbound.total_audio_energy > 0.01);
+        assert!(inbound.jitter_buffer_delay / inbound.jitter_buffer_emitted_count as f64 > 0.03);
+    }
+
+    #[test]
+    fn decoding_is_stereo_only_for_who_wants_it_and_stops_with_the_last_listener() {
+        let receiver = Receiver::new();
+        let decoded = |receiver: &Receiver| {
+            let state = receiver.state.lock();
+            state.buffer.as_ref().map(JitterBuffer::channels)
+        };
+        let mono = attach(&receiver, 1);
+        assert_eq!(decoded(&receiver), Some(1));
+        let stereo = attach(&receiver, 2);
+        assert_eq!(decoded(&receiver), Some(2));
+        receiver.detach(&stereo);
+        assert_eq!(decoded(&receiver), Some(1));
+        receiver.detach(&mono);
+        assert_eq!(decoded(&receiver), None);
+        assert!(!receiver.tick(Instant::now()));
+    }
+
+    #[test]
+    fn statistics_go_on_over_listeners_and_streams() {
+        let sending = Sending::new();
+        let receiver = Receiver::new();
+        let playout = attach(&receiver, 1);
+        for i in 0..20 {
+            receiver.push(sending.packet(i));
+            receiver.tick(sending.start + Duration::from_millis(20) * i);
+        }
+        let before = receiver.stats().buffer.emitted;
+        assert!(before > 0);
+        receiver.reset();
+        receiver.detach(&playout);
+        assert_eq!(receiver.stats().buffer.emitted, before);
+        receiver.push(sending.packet(20));
+        assert_eq!(receiver.stats().packets, 21);
+    }
+
+    #[test]
+    fn loss_counts_gaps_and_takes_back_what_comes_late() {
+        let sending = Sending::new();
+        let receiver = Receiver::new();
+        for i in [0, 1, 5, 3, 6, 6] {
+            receiver.push(sending.packet(i));
+        }
+        assert_eq!(receiver.stats().received().packets_lost, 1);
+        receiver.reset();
+        receiver.push(sending.packet(1_000));
+        assert_eq!(receiver.stats().received().packets_lost, 1);
+    }
+
+    #[test]
+    fn jitter_is_the_mean_deviation_of_the_spacing() {
+        let sending = Sending::new();
+        let receiver = Receiver::new();
+        for i in 0..500 {
+            let mut packet = sending.packet(i);
+            packet.arrival += Duration::from_millis(if i % 2 == 0 { 0 } else { 8 });
+            receiver.push(packet);
+        }
+        let jitter = receiver.stats().received().jitter;
+        assert!((0.0079..0.0081).contains(&jitter), "{jitter}");
+    }
+}

@@ -190,3 +190,171 @@ fn dbov(mean_square: f64) -> i8 {
     // The logarithm of zero is minus infinity and clamps to silence.
     (10.0 * mean_square.log10()).round().clamp(-127.0, 0.0) as i8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio_source::{AudioSourceOptions, native::NativeAudioSource};
+
+    /// A track fed with direct 10 ms captures, and what its sender sends.
+    struct Sent {
+        track: RtcAudioTrack,
+        sender: Arc<Sender>,
+        packets: Arc<Mutex<Vec<EncodedPacket>>>,
+        rate: u32,
+        channels: usize,
+        captured: usize,
+    }
+
+    impl Sent {
+        fn new(rate: u32, channels: usize) -> Self {
+            let options = AudioSourceOptions::default();
+            let source = NativeAudioSource::new(options, rate, channels as u32, 0);
+            let track = RtcAudioTrack::local("track", Some(source));
+            let packets = Arc::<Mutex<Vec<EncodedPacket>>>::default();
+            let output = packets.clone();
+            let sender = Sender::new(&track, Box::new(move |packet| output.lock().push(packet)));
+            Self {
+                track,
+                sender: sender.expect("the track has a source"),
+                packets,
+                rate,
+                channels,
+                captured: 0,
+            }
+        }
+
+        /// Captures so many 10 ms of a tone and returns what was sent.
+        fn tone(&mut self, frames: usize) -> Vec<EncodedPacket> {
+            let len = self.rate as usize / 100;
+            for _ in 0..frames {
+                let pcm: Vec<i16> = (self.captured..self.captured + len)
+                    .flat_map(|i| {
+                        let phase = i as f64 * 400.0 * std::f64::consts::TAU / f64::from(self.rate);
+                        std::iter::repeat_n((phase.sin() * 10_000.0) as i16, self.channels)
+                    })
+                    .collect();
+                self.captured += len;
+                self.sender.push(&pcm, self.channels);
+            }
+            std::mem::take(&mut self.packets.lock())
+        }
+    }
+
+    fn timestamps(packets: &[EncodedPacket]) -> Vec<u32> {
+        packets.iter().map(|packet| packet.timestamp).collect()
+    }
+
+    #[test]
+    fn every_source_makes_20_ms_packets_without_a_break() {
+        for rate in [8_000, 16_000, 22_050, 24_000, 44_100, 48_000] {
+            for channels in [1, 2, 3] {
+                let mut sent = Sent::new(rate, channels);
+                sent.sender.set_active(true);
+                let packets = sent.tone(100);
+                assert!(
+                    (48..=50).contains(&packets.len()),
+                    "{rate} Hz: {}",
+                    packets.len()
+                );
+                for pair in packets.windows(2) {
+                    assert_eq!(pair[1].timestamp.wrapping_sub(pair[0].timestamp), 960);
+                }
+                for packet in &packets {
+                    assert_eq!(opus::packet_samples(&packet.payload), Some(960));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_packet_after_activation_is_marked() {
+        let mut sent = Sent::new(48_000, 1);
+        assert!(sent.tone(10).is_empty());
+        for _ in 0..2 {
+            sent.sender.set_active(true);
+            let marks: Vec<bool> = sent.tone(6).iter().map(|packet| packet.marker).collect();
+            assert_eq!(marks, [true, false, false]);
+            sent.sender.set_active(false);
+            assert!(sent.tone(1).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_muted_track_sends_silence_in_the_same_rhythm() {
+        let mut sent = Sent::new(48_000, 1);
+        sent.sender.set_active(true);
+        let mut packets = sent.tone(20);
+        // 10 000 of 32 768 effective over the root of two.
+        assert!(
+            packets
+                .iter()
+                .skip(1)
+                .all(|p| p.audio_level_dbov == -13 && p.voice)
+        );
+        sent.track.set_enabled(false);
+        let muted = sent.tone(20);
+        assert!(muted.iter().all(|p| p.audio_level_dbov == -127 && !p.voice));
+        packets.extend(muted);
+        sent.track.set_enabled(true);
+        packets.extend(sent.tone(20));
+
+        let timestamps = timestamps(&packets);
+        assert_eq!(timestamps.len(), 30);
+        assert!(
+            timestamps
+                .windows(2)
+                .all(|p| p[1].wrapping_sub(p[0]) == 960)
+        );
+
+        let mut decoder = opus::Decoder::new(1);
+        let mut pcm = Vec::new();
+        for packet in &packets {
+            decoder.decode(&packet.payload, &mut pcm).unwrap();
+        }
+        let peak = |packets: std::ops::Range<usize>| {
+            let samples = &pcm[packets.start * 960..packets.end * 960];
+            samples.iter().map(|s| s.unsigned_abs()).max().unwrap()
+        };
+        assert!(peak(5..10) > 8_000);
+        assert!(peak(13..20) < 50, "{}", peak(13..20));
+        assert!(peak(23..30) > 8_000);
+    }
+
+    #[test]
+    fn statistics_are_of_what_was_encoded() {
+        let mut sent = Sent::new(16_000, 1);
+        sent.sender.set_active(true);
+        sent.tone(100);
+        let stats = sent.sender.stats().audio_source();
+        assert_eq!(stats.total_samples_captured, 16_000);
+        assert!((stats.total_samples_duration - 1.0).abs() < 0.021);
+        assert!(
+            (stats.audio_level - 0.2158).abs() < 0.01,
+            "{}",
+            stats.audio_level
+        );
+        assert!((stats.total_audio_energy - 0.0466).abs() < 0.005);
+    }
+
+    #[test]
+    fn a_device_track_has_no_sender() {
+        let track = RtcAudioTrack::local("device", None);
+        assert!(Sender::new(&track, Box::new(|_| ())).is_none());
+    }
+
+    #[test]
+    fn a_lower_bitrate_makes_smaller_packets() {
+        let mut sent = Sent::new(48_000, 1);
+        sent.sender.set_active(true);
+        let bytes = |packets: Vec<EncodedPacket>| -> usize {
+            packets.iter().map(|packet| packet.payload.len()).sum()
+        };
+        let default = bytes(sent.tone(200));
+        sent.sender.set_max_bitrate(Some(10_000));
+        let low = bytes(sent.tone(200));
+        assert!(low * 2 < default, "{low} of {default} bytes");
+        sent.sender.set_max_bitrate(None);
+        assert!(bytes(sent.tone(200)) > low * 2);
+    }
+}

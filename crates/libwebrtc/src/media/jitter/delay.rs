@@ -21,7 +21,7 @@ const MARGIN: Ticks = ms(10);
 /// Two packets: with less, a lost packet cannot be recovered from the FEC of the next.
 const FLOOR: Ticks = ms(40);
 
-/// More delay than this ends a conversation; packets that are later are lost.
+/// More delay than this ends a conversation; packets that are later are lost and do not count.
 const CEILING: Ticks = ms(400);
 
 #[derive(Clone, Copy)]
@@ -39,7 +39,10 @@ struct Interval {
 /// minus that of the fastest one lately.
 pub(super) struct DelayEstimator {
     past: VecDeque<Interval>,
+    /// Since when, and what so far.
     now: Option<(Ticks, Interval)>,
+    reference: Ticks,
+    target: Ticks,
 }
 
 impl DelayEstimator {
@@ -47,13 +50,15 @@ impl DelayEstimator {
         Self {
             past: VecDeque::new(),
             now: None,
+            reference: 0,
+            target: FLOOR,
         }
     }
 
     /// Takes note of a packet; `arrival` must not go back by more than reordering does.
     pub(super) fn observe(&mut self, arrival: Ticks, timestamp: Ticks) {
         let transit = arrival - timestamp;
-        let (since, interval) = self.now.get_or_insert((
+        let (since, mut interval) = self.now.unwrap_or((
             arrival,
             Interval {
                 fastest: transit,
@@ -61,17 +66,33 @@ impl DelayEstimator {
             },
         ));
         interval.fastest = interval.fastest.min(transit);
-        let since = *since;
-        let lateness = transit - self.reference();
-        let (_, interval) = self.now.as_mut().expect("it was filled above");
-        interval.latest = interval.latest.max(lateness);
-        if arrival - since >= INTERVAL {
-            self.past.push_back(*interval);
-            if self.past.len() > LATENESS_INTERVALS {
-                self.past.pop_front();
-            }
-            self.now = None;
+        let recent = self.past.iter().rev().take(REFERENCE_INTERVALS);
+        self.reference = recent
+            .map(|past| past.fastest)
+            .fold(interval.fastest, Ticks::min);
+        let lateness = transit - self.reference;
+        if lateness <= CEILING {
+            interval.latest = interval.latest.max(lateness);
         }
+        self.target = self.target_with(&interval);
+
+        if arrival - since < INTERVAL {
+            self.now = Some((since, interval));
+            return;
+        }
+        self.now = None;
+        self.past.push_back(interval);
+        if self.past.len() > LATENESS_INTERVALS {
+            self.past.pop_front();
+        }
+    }
+
+    fn target_with(&self, now: &Interval) -> Ticks {
+        let mut latest: Vec<Ticks> = self.past.iter().map(|past| past.latest).collect();
+        latest.push(now.latest);
+        latest.sort_unstable();
+        let worst = latest[latest.len() - 1 - latest.len() / 20];
+        (worst + MARGIN).clamp(FLOOR, CEILING)
     }
 
     /// Forgets how fast packets were, but not how late: for a stream that starts again.
@@ -86,24 +107,12 @@ impl DelayEstimator {
     ///
     /// A sample with timestamp `t` that is played at `reference() + t + delay` has that delay.
     pub(super) fn reference(&self) -> Ticks {
-        let past = self.past.iter().rev().take(REFERENCE_INTERVALS);
-        past.map(|interval| interval.fastest)
-            .chain(self.now.map(|(_, interval)| interval.fastest))
-            .min()
-            .unwrap_or(0)
+        self.reference
     }
 
     /// The playout delay to aim at.
     pub(super) fn target(&self) -> Ticks {
-        let mut latest: Vec<Ticks> = self
-            .past
-            .iter()
-            .chain(self.now.as_ref().map(|(_, interval)| interval))
-            .map(|interval| interval.latest)
-            .collect();
-        latest.sort_unstable_by(|a, b| b.cmp(a));
-        let worst = latest.get(latest.len() / 20).copied().unwrap_or(0);
-        (worst + MARGIN).clamp(FLOOR, CEILING)
+        self.target
     }
 }
 
