@@ -133,12 +133,18 @@ impl Receiver {
 
     /// From now on `playout` gets 10 ms of audio every 10 ms, silence when there is none.
     pub(crate) fn attach(self: &Arc<Self>, playout: Arc<Playout>) {
+        self.listen_unclocked(playout);
         let mut state = self.state.lock();
-        state.playouts.push(playout);
-        state.fit_channels();
         if !std::mem::replace(&mut state.ticking, true) {
             clock::register(self);
         }
+    }
+
+    /// As [`Receiver::attach`], but whoever calls it ticks.
+    pub(super) fn listen_unclocked(&self, playout: Arc<Playout>) {
+        let mut state = self.state.lock();
+        state.playouts.push(playout);
+        state.fit_channels();
     }
 
     pub(crate) fn detach(&self, playout: &Arc<Playout>) {
@@ -237,7 +243,10 @@ mod tests {
         time::Duration,
     };
 
-    use super::{super::opus::Encoder, *};
+    use super::{
+        super::{epoch, opus::Encoder},
+        *,
+    };
     use crate::audio_frame::AudioFrame;
 
     /// Packets of a tone, numbered from zero, that arrive at `start` plus 20 ms each.
@@ -253,7 +262,7 @@ mod tests {
                 .collect();
             let mut encoder = Encoder::new(48_000, 1);
             Self {
-                start: Instant::now(),
+                start: epoch(),
                 payload: encoder.encode(&tone).unwrap().into(),
             }
         }
@@ -272,9 +281,7 @@ mod tests {
     /// Attaches without the clock; the test ticks.
     fn attach(receiver: &Receiver, channels: u32) -> Arc<Playout> {
         let playout = Playout::new(48_000, channels, None);
-        let mut state = receiver.state.lock();
-        state.playouts.push(playout.clone());
-        state.fit_channels();
+        receiver.listen_unclocked(playout.clone());
         playout
     }
 
@@ -330,7 +337,7 @@ mod tests {
         assert_eq!(decoded(&receiver), Some(1));
         receiver.detach(&mono);
         assert_eq!(decoded(&receiver), None);
-        assert!(!receiver.tick(Instant::now()));
+        assert!(!receiver.tick(epoch()));
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use std::{
     f64::consts::{PI, TAU},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     super::{
-        RtpPacket,
+        RtpPacket, epoch,
         opus::{CLOCK_RATE, Encoder},
     },
     FRAME, JitterBuffer, JitterStats,
@@ -69,7 +69,6 @@ pub(super) struct Outcome {
     pub(super) phase_jumps: usize,
     /// Frames with less than half of the amplitude.
     pub(super) weak_frames: usize,
-    pub(super) frames: usize,
     pub(super) stats: JitterStats,
 }
 
@@ -140,7 +139,7 @@ impl Trace {
     pub(super) fn play(&self, signal: Signal, seconds: usize, seed: u64) -> Outcome {
         let payloads = signal.packets(seconds * 50);
         let mut arrivals = self.arrivals(payloads.len(), seed).into_iter().peekable();
-        let start = Instant::now();
+        let start = epoch();
         let mut buffer = JitterBuffer::new(1);
         let mut listener = Listener::new(signal);
         let mut frame = [0; FRAME];
@@ -166,7 +165,6 @@ impl Trace {
             delay_ms: 1_000.0 * stats.delay / stats.emitted.max(1) as f64,
             phase_jumps: listener.phase_jumps,
             weak_frames: listener.weak_frames,
-            frames: listener.frames,
             stats,
         }
     }
@@ -178,7 +176,6 @@ pub(super) struct Listener {
     phase: Option<f64>,
     phase_jumps: usize,
     weak_frames: usize,
-    frames: usize,
 }
 
 impl Listener {
@@ -191,12 +188,10 @@ impl Listener {
             phase: None,
             phase_jumps: 0,
             weak_frames: 0,
-            frames: 0,
         }
     }
 
     /// Returns the phase jumps and weak frames of some audio.
-    #[cfg(test)]
     pub(super) fn hear_all(mut self, pcm: &[i16]) -> (usize, usize) {
         for frame in pcm.chunks_exact(FRAME) {
             self.hear(frame);
@@ -211,7 +206,6 @@ impl Listener {
             re += f64::from(*sample) * phase.cos();
             im += f64::from(*sample) * phase.sin();
         }
-        self.frames += 1;
         if 2.0 * re.hypot(im) / (frame.len() as f64) < self.signal.amplitude() / 2.0 {
             self.weak_frames += 1;
             self.phase = None;
