@@ -9,7 +9,9 @@
 
 pub(crate) mod clock;
 mod jitter;
-mod opus;
+#[doc(hidden)]
+pub mod measure;
+pub(crate) mod opus;
 pub(crate) mod playout;
 pub(crate) mod receiver;
 mod resample;
@@ -27,4 +29,10 @@ pub(crate) struct RtpPacket {
     pub(crate) timestamp: u32,
     pub(crate) payload: Arc<[u8]>,
     pub(crate) arrival: Instant,
+}
+
+/// Some instant to count from, for what brings its own time.
+#[expect(clippy::disallowed_methods, reason = "no time is measured with it")]
+fn epoch() -> Instant {
+    Instant::now()
 }
