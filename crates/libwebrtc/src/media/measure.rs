@@ -91,6 +91,7 @@ pub fn workloads() -> Vec<Workload> {
     vec![
         workload("opus encode, 48 kHz mono", encode(CLOCK_RATE)),
         workload("opus encode, 16 kHz mono", encode(16_000)),
+        workload("opus encode, 48 kHz mono, silence", encode_silence()),
         workload("opus decode, mono", decode(1)),
         workload("opus decode, stereo", decode(2)),
         workload("resample 48 kHz to 16 kHz", resample(CLOCK_RATE, 16_000)),
@@ -105,8 +106,15 @@ pub fn workloads() -> Vec<Workload> {
 }
 
 fn encode(rate: u32) -> Box<dyn FnMut()> {
+    encode_pcm(rate, voice(rate, FRAMES))
+}
+
+fn encode_silence() -> Box<dyn FnMut()> {
+    encode_pcm(CLOCK_RATE, vec![0; FRAMES * FRAME])
+}
+
+fn encode_pcm(rate: u32, pcm: Vec<i16>) -> Box<dyn FnMut()> {
     let mut encoder = Encoder::new(rate, 1);
-    let pcm = voice(rate, FRAMES);
     let len = encoder.packet_len();
     let mut tick = 0;
     Box::new(move || {
@@ -173,7 +181,7 @@ fn send(rate: u32) -> Box<dyn FnMut()> {
 
 fn receive(rate: u32) -> Box<dyn FnMut()> {
     let receiver = Receiver::new();
-    receiver.listen_unclocked(Playout::new(rate, 1, Some(10)));
+    receiver.listen_unclocked(Playout::new(CLOCK_RATE, rate, 1, Some(10)));
     let mut arrivals = Arrivals::new();
     Box::new(move || {
         let (now, packet) = arrivals.next();
