@@ -1,4 +1,4 @@
-//! The tokio shell around [`engine::Peer`]: sockets, timers, callbacks and the only clock.
+//! The tokio shell around [`crate::engine::Peer`]: sockets, timers, callbacks and the only clock.
 //!
 //! A [`Connection`] has one lock around the engine. It is held for one call into it, with the
 //! datagrams that come out of the call sent before it is released, so that they keep their order;

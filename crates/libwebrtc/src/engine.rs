@@ -10,7 +10,7 @@
 //! 4. Call [`Peer::handle_timeout`] at [`Peer::poll_timeout`] or before, and start again.
 //!
 //! Audio does not pass through events: packets of a remote track go to its
-//! [`crate::media::Receiver`], and encoded audio comes in by [`Peer::write_audio`].
+//! [`crate::media::receiver::Receiver`], and encoded audio comes in by [`Peer::write_audio`].
 
 mod codec;
 mod data_channel;

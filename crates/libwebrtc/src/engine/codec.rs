@@ -10,7 +10,7 @@ use str0m::{
     rtp::{Extension as ExtensionKind, ExtensionMap},
 };
 
-use super::sdp::{Codec, Extension, SectionKind};
+use super::sdp::{Codec, Description, Extension, SectionKind};
 
 const OPUS_PAYLOAD_TYPE: u8 = 111;
 const OPUS_NAME: &str = "opus/48000/2";
@@ -71,43 +71,30 @@ impl Formats {
         }
     }
 
-    /// Those of a remote offer that we know too. `None`: it offers no Opus, ours stay in force.
-    pub(super) fn of_offer<'a>(
-        sections: impl Iterator<Item = (&'a SectionKind, Vec<Codec>, Vec<Extension>)>,
-    ) -> Self {
+    /// What we know of a remote offer. Where it has nothing, ours stays, for later offers.
+    pub(super) fn of_offer(offer: &Description) -> Self {
+        let known = |kind: SectionKind, is_known: fn(&Codec) -> bool| {
+            let mut sections = offer.sections.iter().filter(|section| section.kind == kind);
+            sections.find_map(|section| {
+                let codec = section.codecs().into_iter().find(is_known)?;
+                Some((codec, section.extensions()))
+            })
+        };
         let mut formats = Self::offered();
-        let (mut audio, mut video) = (None, None);
-        for (kind, codecs, extensions) in sections {
-            let known = match kind {
-                SectionKind::Audio if audio.is_none() => codecs.into_iter().find(is_opus),
-                SectionKind::Video if video.is_none() => codecs.into_iter().find(is_video),
-                SectionKind::Audio
-                | SectionKind::Video
-                | SectionKind::Application
-                | SectionKind::Other(_) => None,
-            };
-            let Some(codec) = known else { continue };
-            let slot = if *kind == SectionKind::Audio {
-                &mut audio
-            } else {
-                &mut video
-            };
-            *slot = Some((codec, extensions));
-        }
-        let of_video = video.map(|(codec, extensions)| {
+        if let Some((codec, extensions)) = known(SectionKind::Video, is_video) {
             formats.video = vec![codec];
-            extensions
-        });
-        let of_audio = audio.map(|(codec, extensions)| {
-            formats.opus = codec;
-            extensions
-        });
-        if let Some(extensions) = of_audio.or(of_video) {
-            formats.extensions = extensions
-                .into_iter()
-                .filter(|e| kind_of(&e.uri).is_some())
-                .collect();
+            formats.extensions = extensions;
         }
+        // Bundled sections have the same ids (RFC 9143 §9.2), and audio uses one more.
+        if let Some((codec, extensions)) = known(SectionKind::Audio, is_opus) {
+            formats.opus = codec;
+            formats.extensions = extensions;
+        }
+        let opus = formats.opus.payload_type;
+        formats.video.retain(|codec| codec.payload_type != opus);
+        formats
+            .extensions
+            .retain(|extension| kind_of(&extension.uri).is_some());
         formats
     }
 

@@ -315,11 +315,7 @@ impl Peer {
             .map_err(|err| RtcError::sdp(err.to_string()))?;
         self.check_offered_sections(&offer)?;
         if !self.transport.started {
-            let sections = offer
-                .sections
-                .iter()
-                .map(|s| (&s.kind, s.codecs(), s.extensions()));
-            self.rebuild(now, Formats::of_offer(sections));
+            self.rebuild(now, Formats::of_offer(&offer));
         } else if self.transport.remote_ufrag.as_ref() != Some(&transport.credentials.ufrag) {
             self.transport.restart = Some(IceCreds::new());
         }

@@ -94,6 +94,33 @@ proptest! {
     }
 }
 
+/// str0m wants each payload type and each extension id once.
+#[test]
+fn numbers_that_are_given_twice_are_survived() {
+    let (_, text) = offer();
+    let same = text
+        .replace("96 102", "111 111")
+        .replace(":96 ", ":111 ")
+        .replace(":102 ", ":111 ");
+    let swapped = text
+        .replace("111", "96x")
+        .replace("96 ", "111 ")
+        .replace("96x", "96");
+    let ids = text
+        .replace("extmap:3 ", "extmap:4 ")
+        .replace("extmap:1 ", "extmap:4 ");
+    for text in [same, swapped, ids] {
+        let mut pair = Pair::new();
+        let offer = SessionDescription::parse(&text, SdpType::Offer).unwrap();
+        let now = pair.now;
+        let peer = &mut pair.right.peer;
+        peer.set_remote_description(now, offer).unwrap();
+        let answer = peer.create_answer().unwrap();
+        peer.set_local_description(now, answer).unwrap();
+        pair.run_for(std::time::Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn datagrams_of_noise_do_not_disturb_a_connection() {
     let (mut pair, left, right) = Pair::connected();
