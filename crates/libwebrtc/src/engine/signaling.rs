@@ -286,6 +286,7 @@ impl Peer {
         let transport = answer
             .transport()
             .map_err(|err| RtcError::sdp(err.to_string()))?;
+        self.check_transport(&transport)?;
         for (section, line) in answer.sections.iter().zip(self.signaling.lines.clone()) {
             if let Line::Media(id) = line {
                 self.apply_media(id, section, section.direction().reversed());
@@ -313,6 +314,7 @@ impl Peer {
         let transport = offer
             .transport()
             .map_err(|err| RtcError::sdp(err.to_string()))?;
+        self.check_transport(&transport)?;
         self.check_offered_sections(&offer)?;
         if !self.transport.started {
             self.rebuild(now, Formats::of_offer(&offer));

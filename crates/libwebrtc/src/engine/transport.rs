@@ -7,7 +7,7 @@ use std::{
 
 use str0m::{
     Candidate, IceConnectionState as AgentState, IceCreds,
-    config::DtlsCert,
+    config::{DtlsCert, Fingerprint},
     net::{Protocol, TcpType},
 };
 
@@ -37,6 +37,7 @@ pub(super) struct Transport {
     /// The next offer restarts ICE.
     pub(super) restart_wanted: bool,
     pub(super) remote_ufrag: Option<String>,
+    remote_fingerprint: Option<Fingerprint>,
     /// ICE and DTLS run.
     pub(super) started: bool,
     pub(super) dtls_connected: bool,
@@ -92,6 +93,7 @@ impl Transport {
             restart: None,
             restart_wanted: false,
             remote_ufrag: None,
+            remote_fingerprint: None,
             started: false,
             dtls_connected: false,
             sctp_started: false,
@@ -242,6 +244,18 @@ impl Peer {
         self.rtc.add_remote_candidate(candidate);
     }
 
+    /// A server that moves the session to another node answers with another certificate. Taking
+    /// that would leave ICE connected and everything above it dead; `livekit` reconnects in full
+    /// when a resume fails.
+    pub(super) fn check_transport(&self, remote: &RemoteTransport) -> Result<(), RtcError> {
+        match &self.transport.remote_fingerprint {
+            Some(known) if *known != remote.fingerprint => {
+                Err(RtcError::unsupported("another DTLS association"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Takes the transport of a description that completes a negotiation.
     ///
     /// The same ufrag as before changes nothing: `livekit` sets the old answer again to take back
@@ -269,7 +283,8 @@ impl Peer {
             self.transport.controlling = role == Role::Offerer || remote.ice_lite;
             let mut api = self.rtc.direct_api();
             api.set_ice_controlling(self.transport.controlling);
-            api.set_remote_fingerprint(remote.fingerprint);
+            api.set_remote_fingerprint(remote.fingerprint.clone());
+            self.transport.remote_fingerprint = Some(remote.fingerprint);
             api.start_dtls(dtls_client)
                 .map_err(|err| RtcError::internal(format!("DTLS does not start: {err}")))?;
             self.transport.started = true;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::pair::Pair;
+use super::pair::{Pair, Side};
 use crate::{
     engine::PeerEvent,
     peer_connection::{OfferOptions, PeerConnectionState},
+    session_description::{SdpType, SessionDescription},
 };
 
 const RESTART: OfferOptions = OfferOptions {
@@ -121,6 +122,30 @@ fn the_old_answer_takes_an_offer_back_and_spares_the_restart() {
         pair.left.connection_states()[0],
         PeerConnectionState::Disconnected
     );
+}
+
+#[test]
+fn an_answer_with_another_certificate_is_refused_and_changes_nothing() {
+    let (mut pair, _, _) = Pair::connected();
+    let offer = pair.left.peer.create_offer(&RESTART).unwrap();
+    pair.left
+        .peer
+        .set_local_description(pair.now, offer.clone())
+        .unwrap();
+    let answer = pair.answer(Side::Right, offer);
+    let mut lines: Vec<String> = answer.text().lines().map(str::to_owned).collect();
+    for line in &mut lines {
+        if line.starts_with("a=fingerprint:") {
+            let other = if line.ends_with("00") { "01" } else { "00" };
+            line.replace_range(line.len() - 2.., other);
+        }
+    }
+    let other = SessionDescription::parse(&lines.join("\r\n"), SdpType::Answer).unwrap();
+
+    let left = &mut pair.left.peer;
+    assert!(left.set_remote_description(pair.now, other).is_err());
+    assert_eq!(left.connection_state(), PeerConnectionState::Connected);
+    left.set_remote_description(pair.now, answer).unwrap();
 }
 
 #[test]
