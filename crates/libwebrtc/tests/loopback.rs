@@ -234,6 +234,7 @@ async fn close_frees_the_sockets_and_tells_the_other_side() {
     let channel = negotiated(&left);
     negotiated(&right);
     let candidates = connect(&mut left, &mut right).await;
+    open(&channel).await;
     assert!(!is_free(&candidates[0]));
 
     left.connection.close();
@@ -258,6 +259,7 @@ async fn the_last_clone_closes_although_channels_and_callbacks_live() {
         kept.label();
     })));
     let candidates = connect(&mut left, &mut right).await;
+    open(&channel).await;
     let clone = left.connection.clone();
     drop(left);
     assert_eq!(clone.connection_state(), PeerConnectionState::Connected);

@@ -234,8 +234,10 @@ impl Peer {
         if self.closed {
             return encoders;
         }
+        // str0m cannot shut down an SCTP association that is still shaking hands, and then does not
+        // close DTLS either: the other side has to notice by ICE.
         if let Err(err) = self.rtc.close() {
-            log::debug!("close: {err}");
+            log::debug!("the other side is not told of the close: {err}");
         }
         self.advance(now);
         self.rtc.disconnect();
