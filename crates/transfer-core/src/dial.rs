@@ -74,21 +74,20 @@ impl DialFailure {
     }
 
     fn from_text(failure: &TwirpFailure<'_>) -> Self {
-        const TEXTS: [(&str, DialFailure); 10] = [
-            (
-                "max auth retry attempts reached",
-                DialFailure::BadCredentials,
-            ),
-            ("sip server required auth", DialFailure::BadCredentials),
-            ("request timed out", DialFailure::NoAnswer),
-            ("sip trunk does not exist", DialFailure::TrunkNotFound),
-            ("fail to resolve target", DialFailure::CarrierNotFound),
-            ("no response from servers", DialFailure::SipServiceDown),
-            ("cpu exhausted", DialFailure::Overloaded),
-            ("transaction failed to complete", DialFailure::Unconfirmed),
-            ("missing sip callee number", DialFailure::BadRequest),
-            ("should be a phone number", DialFailure::BadRequest),
+        use DialFailure as Cause;
+        const TEXTS: [(&str, Cause); 10] = [
+            ("max auth retry attempts reached", Cause::BadCredentials),
+            ("sip server required auth", Cause::BadCredentials),
+            ("request timed out", Cause::NoAnswer),
+            ("sip trunk does not exist", Cause::TrunkNotFound),
+            ("fail to resolve target", Cause::CarrierNotFound),
+            ("no response from servers", Cause::SipServiceDown),
+            ("cpu exhausted", Cause::Overloaded),
+            ("transaction failed to complete", Cause::Unconfirmed),
+            ("missing sip callee number", Cause::BadRequest),
+            ("should be a phone number", Cause::BadRequest),
         ];
+
         let by_text = TEXTS.iter().find(|(text, _)| failure.says(text));
         match by_text {
             Some((_, cause)) => *cause,
@@ -143,3 +142,6 @@ impl DialFailure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,3 +150,6 @@ pub enum ParseJobMetadataError {
         source: SipHeaderError,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,9 +13,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use phonenumber::metadata::{DATABASE, Metadata};
+use phonenumber::metadata::{DATABASE, Descriptor, Metadata};
 use phonenumber::{Type, country};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use self::numbering_plans::{NUMBERING_PLANS, NumberingPlan};
+
+mod numbering_plans;
 
 /// Digits after the `+` at most (ITU-T E.164 §6.1).
 const MAX_DIGITS: usize = 15;
@@ -42,6 +46,7 @@ impl PhoneNumber {
     /// `+44 (0)20 …`.
     /// International forms start with `+` or `00`; everything else is a national form and needs
     /// `default_region`, whose own international prefix (`011`, `0011`, …) counts too.
+    /// The first national form takes some 100 ms, since it loads the numbering plans of the world.
     pub fn parse(
         input: &str,
         default_region: Option<Region>,
@@ -54,7 +59,7 @@ impl PhoneNumber {
             international_digits(&dialled.digits, default_region)?
         };
         let digits = match text.contains("(0)") {
-            true => without_trunk_zero(text, digits),
+            true => without_trunk_zero(digits),
             false => digits,
         };
         check_length(&digits)?;
@@ -83,20 +88,22 @@ impl PhoneNumber {
     /// Tells whether the number lies in a range that its country has put into service.
     ///
     /// `false` is worth a warning, never a refusal: plans change, and test numbers are unassigned.
+    /// The first call takes some 100 ms, since it loads the numbering plans of the world.
     pub fn is_assigned(&self) -> bool {
-        let national = &self.digits[self.country_code().len()..];
-        plans(&self.digits).iter().any(|plan| {
-            plan.descriptors().general().is_match(national)
-                && SERVICES
-                    .iter()
-                    .filter_map(|service| plan.descriptors().get(*service))
-                    .any(|service| service.is_match(national))
-        })
+        let (code, national) = self.digits.split_at(self.country_code().len());
+        let plans = code
+            .parse::<u16>()
+            .ok()
+            .and_then(|code| DATABASE.by_code(&code));
+        plans
+            .into_iter()
+            .flatten()
+            .any(|plan| is_in_service(national, plan))
     }
 }
 
 /// The kinds of number that a numbering plan lists as in service.
-const SERVICES: [Type; 9] = [
+const SERVICES: [Type; 10] = [
     Type::FixedLine,
     Type::Mobile,
     Type::TollFree,
@@ -106,6 +113,7 @@ const SERVICES: [Type; 9] = [
     Type::Voip,
     Type::Pager,
     Type::Uan,
+    Type::Voicemail,
 ];
 
 /// The international forms only (`+…`, `00…`).
@@ -286,84 +294,85 @@ fn international_digits(
     dialled: &str,
     region: Option<Region>,
 ) -> Result<String, ParsePhoneNumberError> {
-    let plan = region.and_then(Region::plan);
+    // ITU-T E.164 recommends 00 to everybody, so it is read that way where another one is used, too.
+    let plan = match (region, dialled.strip_prefix("00")) {
+        (Some(region), _) => region.plan(),
+        (None, Some(international)) => return Ok(international.to_owned()),
+        (None, None) => return Err(ParsePhoneNumberError::MissingCountryCode),
+    };
+    let plan = plan.ok_or(ParsePhoneNumberError::MissingCountryCode)?;
     let prefix = plan
-        .and_then(Metadata::international_prefix)
+        .international_prefix()
         .and_then(|prefix| prefix.find(dialled))
         .filter(|prefix| prefix.start() == 0);
     if let Some(prefix) = prefix {
         return Ok(dialled[prefix.end()..].to_owned());
     }
-    // ITU-T E.164 recommends 00 to everybody, so it is read that way also where another one is used.
     if let Some(international) = dialled.strip_prefix("00") {
         return Ok(international.to_owned());
     }
-    let plan = plan.ok_or(ParsePhoneNumberError::MissingCountryCode)?;
     let code = plan.country_code().to_string();
     let national = without_national_prefix(dialled, plan);
-    if !has_possible_length(&national, plan)
+    if !is_in_service(&national, plan)
         && let Some(rest) = dialled.strip_prefix(&code)
-        && has_possible_length(rest, plan)
+        && is_in_service(rest, plan)
     {
         return Ok(dialled.to_owned());
     }
     Ok(code + &national)
 }
 
-/// Removes the national (trunk) prefix, such as the 0 of `020 7946 0958`, where the plan has one.
+/// Removes the national (trunk) prefix, such as the 0 of `020 7946 0958`, unless that would leave
+/// something that is no number of the plan.
 fn without_national_prefix<'a>(dialled: &'a str, plan: &Metadata) -> Cow<'a, str> {
-    let Some(prefix) = plan.national_prefix_for_parsing() else {
-        return match plan.national_prefix() {
-            Some(prefix) => dialled.strip_prefix(prefix).unwrap_or(dialled).into(),
-            None => dialled.into(),
-        };
-    };
-    let Some(captures) = prefix.captures(dialled) else {
-        return dialled.into();
-    };
-    let Some(whole) = captures.get(0).filter(|whole| whole.start() == 0) else {
-        return dialled.into();
-    };
-    let last_group = captures
-        .get(captures.len() - 1)
-        .filter(|_| captures.len() > 1);
-    let national = match (plan.national_prefix_transform_rule(), last_group) {
-        (Some(rule), Some(_)) => prefix.replace(dialled, rule),
-        _ => dialled[whole.end()..].into(),
-    };
-    let general = plan.descriptors().general();
-    let was_national = general.is_match(dialled) && !general.is_match(&national);
-    if was_national || !has_possible_length(&national, plan) {
-        return dialled.into();
+    match strip_national_prefix(dialled, plan) {
+        Some(national)
+            if is_possible(&national, plan)
+                && (is_in_service(&national, plan) || !is_in_service(dialled, plan)) =>
+        {
+            national
+        }
+        _ => dialled.into(),
     }
-    national
 }
 
-fn has_possible_length(national: &str, plan: &Metadata) -> bool {
-    plan.descriptors()
-        .general()
-        .possible_length()
-        .iter()
+/// Removes the prefix, which may hold a carrier code (Brazil) or be rewritten rather than removed
+/// (Argentina's mobile numbers).
+fn strip_national_prefix<'a>(dialled: &'a str, plan: &Metadata) -> Option<Cow<'a, str>> {
+    let Some(pattern) = plan.national_prefix_for_parsing() else {
+        return dialled.strip_prefix(plan.national_prefix()?).map(Cow::from);
+    };
+    let captures = pattern.captures(dialled)?;
+    let prefix = captures.get(0).filter(|prefix| prefix.start() == 0)?;
+    let last_group = captures.get(captures.len() - 1);
+    match (plan.national_prefix_transform_rule(), last_group) {
+        (Some(rewrite), Some(_)) => Some(pattern.replace(dialled, rewrite)),
+        _ => Some(dialled[prefix.end()..].into()),
+    }
+}
+
+fn is_possible(national: &str, plan: &Metadata) -> bool {
+    services(plan)
+        .flat_map(Descriptor::possible_length)
         .any(|length| usize::from(*length) == national.len())
 }
 
-/// Drops the 0 of `+44 (0)20 …` where 0 is the country's national prefix; Italy's 0 stays.
-fn without_trunk_zero(text: &str, digits: String) -> String {
-    let code = country_code_len(&digits);
-    let has_trunk_zero = plans(&digits)
+fn is_in_service(national: &str, plan: &Metadata) -> bool {
+    services(plan).any(|service| service.is_match(national))
+}
+
+fn services(plan: &Metadata) -> impl Iterator<Item = &Descriptor> {
+    SERVICES
         .iter()
-        .any(|plan| plan.national_prefix() == Some("0"));
-    let before = text
-        .split("(0)")
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect::<String>();
-    let follows_code = before.trim_start_matches('0') == &digits[..code];
-    match digits[code..].strip_prefix('0') {
-        Some(national) if has_trunk_zero && follows_code => {
-            format!("{}{national}", &digits[..code])
+        .filter_map(|service| plan.descriptors().get(*service))
+}
+
+/// Drops the 0 of `+44 (0)20 …` where 0 is the country's national prefix; Italy's 0 stays.
+fn without_trunk_zero(digits: String) -> String {
+    let (code, national) = digits.split_at(country_code_len(&digits));
+    match national.strip_prefix('0') {
+        Some(rest) if numbering_plan(&digits).is_some_and(|plan| plan.trunk_zero) => {
+            format!("{code}{rest}")
         }
         _ => digits,
     }
@@ -374,32 +383,31 @@ fn check_length(digits: &str) -> Result<(), ParsePhoneNumberError> {
         return Err(ParsePhoneNumberError::InvalidCountryCode);
     }
     let code = country_code_len(digits);
-    let mut lengths: Vec<usize> = plans(digits)
-        .iter()
-        .flat_map(|plan| plan.descriptors().general().possible_length())
-        .map(|national| code + usize::from(*national))
-        .filter(|total| *total <= MAX_DIGITS)
-        .collect();
-    if lengths.is_empty() {
-        lengths = (MIN_DIGITS..=MAX_DIGITS).collect();
-    }
+    let (allowed, longest) = match numbering_plan(digits) {
+        Some(plan) => {
+            let longest = plan.lengths.iter().max().map_or(0, |length| code + length);
+            (plan.lengths.contains(&(digits.len() - code)), longest)
+        }
+        None => (
+            (MIN_DIGITS..=MAX_DIGITS).contains(&digits.len()),
+            MAX_DIGITS,
+        ),
+    };
     let digits = digits.len();
-    if lengths.contains(&digits) {
-        Ok(())
-    } else if lengths.iter().all(|length| *length < digits) {
-        Err(ParsePhoneNumberError::TooLong { digits })
-    } else {
-        Err(ParsePhoneNumberError::TooShort { digits })
+    match (allowed, digits > longest.min(MAX_DIGITS)) {
+        (_, true) => Err(ParsePhoneNumberError::TooLong { digits }),
+        (true, false) => Ok(()),
+        (false, false) => Err(ParsePhoneNumberError::TooShort { digits }),
     }
 }
 
-/// The numbering plans that share the country code of `digits`; several for `1`, none for unassigned ones.
-fn plans(digits: &str) -> Vec<&'static Metadata> {
-    digits[..country_code_len(digits)]
-        .parse::<u16>()
+/// Returns the lengths in use under the country code of `digits`, if it is assigned.
+fn numbering_plan(digits: &str) -> Option<&'static NumberingPlan> {
+    let code: u16 = digits[..country_code_len(digits)].parse().ok()?;
+    NUMBERING_PLANS
+        .binary_search_by_key(&code, |plan| plan.code)
         .ok()
-        .and_then(|code| DATABASE.by_code(&code))
-        .unwrap_or_default()
+        .map(|index| &NUMBERING_PLANS[index])
 }
 
 /// How many of the leading digits are the country code (ITU-T E.164 Annex D, "List of assigned codes").
@@ -419,3 +427,6 @@ fn country_code_len(digits: &str) -> usize {
     };
     len.min(digits.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,3 +124,6 @@ impl ParseReferTargetError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

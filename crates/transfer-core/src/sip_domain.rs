@@ -131,3 +131,6 @@ pub enum ParseSipDomainError {
     #[error("the port is not a number from 1 to 65535")]
     InvalidPort,
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,3 +145,6 @@ pub enum SipHeaderError {
     #[error("the value has {bytes} bytes; at most {MAX_VALUE_LEN} fit")]
     TooLong { bytes: usize },
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,25 +104,18 @@ impl TransferFailure {
     }
 
     fn from_text(failure: &TwirpFailure<'_>) -> Self {
-        const TEXTS: [(&str, TransferFailure); 8] = [
-            (
-                "call already being transferred",
-                TransferFailure::AlreadyTransferring,
-            ),
-            ("participant does not exist", TransferFailure::CallerGone),
-            (
-                "can't transfer non established call",
-                TransferFailure::CallerGone,
-            ),
-            ("no SIP session associated", TransferFailure::NotAPhoneCall),
-            ("no response from servers", TransferFailure::SipServiceDown),
-            ("cpu exhausted", TransferFailure::Overloaded),
-            ("request timed out", TransferFailure::Unconfirmed),
-            (
-                "transaction failed to complete",
-                TransferFailure::Unconfirmed,
-            ),
+        use TransferFailure as Cause;
+        const TEXTS: [(&str, Cause); 8] = [
+            ("call already being transferred", Cause::AlreadyTransferring),
+            ("participant does not exist", Cause::CallerGone),
+            ("can't transfer non established call", Cause::CallerGone),
+            ("no SIP session associated", Cause::NotAPhoneCall),
+            ("no response from servers", Cause::SipServiceDown),
+            ("cpu exhausted", Cause::Overloaded),
+            ("request timed out", Cause::Unconfirmed),
+            ("transaction failed to complete", Cause::Unconfirmed),
         ];
+
         let by_text = TEXTS.iter().find(|(text, _)| failure.says(text));
         match by_text {
             Some((_, cause)) => *cause,
@@ -214,3 +207,6 @@ impl TransferFailure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
