@@ -1,0 +1,109 @@
+//! Milliseconds for each utterance and the share of real time, on one core.
+//!
+//! `cargo bench -p speech`
+
+#![allow(clippy::print_stdout, reason = "the table is the program's output")]
+
+#[allow(
+    unreachable_pub,
+    dead_code,
+    reason = "the bench uses its part of the world"
+)]
+#[path = "../tests/world/mod.rs"]
+mod world;
+
+use std::time::{Duration, Instant};
+
+use speech::{Endpointer, Pass};
+use world::{PIPER, Voice, WHISPER, floats, telephone};
+
+const SENTENCES: [&str; 3] = [
+    "Transfer me to a live agent.",
+    "Please transfer me to the number that I gave you yesterday in the morning.",
+    "Plus four four, two zero, seven nine four six, zero nine five eight.",
+];
+
+fn main() {
+    let load = Instant::now();
+    std::sync::LazyLock::force(&WHISPER);
+    let whisper = load.elapsed();
+    std::sync::LazyLock::force(&PIPER);
+    let piper = load.elapsed() - whisper;
+    println!(
+        "load: Whisper {:.0} ms, Piper {:.0} ms",
+        ms(whisper),
+        ms(piper)
+    );
+
+    println!("\n| Piper | audio s | ms | of real time |\n| --- | --- | --- | --- |");
+    for sentence in ["Sure.", SENTENCES[0], SENTENCES[1]] {
+        let mut audio = Duration::ZERO;
+        let took = best_of(5, || audio = Voice::Joe.say(sentence).duration());
+        row(sentence, audio, took);
+    }
+
+    println!("\n| Whisper | audio s | ms | of real time |\n| --- | --- | --- | --- |");
+    for sentence in SENTENCES {
+        let pcm = telephone(&Voice::Joe.say(sentence));
+        let samples = floats(&pcm);
+        for pass in [Pass::First, Pass::Second] {
+            let took = best_of(5, || {
+                WHISPER.transcribe(&samples, pass).expect("it transcribes");
+            });
+            row(&format!("{pass:?}: {sentence}"), pcm.duration(), took);
+        }
+    }
+
+    let samples = floats(&telephone(&Voice::Joe.say(SENTENCES[0])));
+    let run = || {
+        WHISPER
+            .transcribe(&samples, Pass::First)
+            .expect("it transcribes");
+    };
+    let alone = best_of(5, run);
+    let together = best_of(5, || {
+        std::thread::scope(|scope| {
+            scope.spawn(run);
+            scope.spawn(run);
+        });
+    });
+    println!(
+        "\ntwo at once: {:.0} ms, alone {:.0} ms",
+        ms(together),
+        ms(alone)
+    );
+
+    let minute = vec![0i16; 16_000 * 60];
+    let took = best_of(3, || {
+        let mut endpointer = Endpointer::default();
+        for frame in minute.chunks(160) {
+            endpointer.push(frame);
+        }
+    });
+    println!("endpointing: {:.5} of real time", took.as_secs_f64() / 60.0);
+}
+
+fn row(what: &str, audio: Duration, took: Duration) {
+    let audio = audio.as_secs_f64();
+    println!(
+        "| {what} | {audio:.2} | {:.0} | {:.3} |",
+        ms(took),
+        took.as_secs_f64() / audio
+    );
+}
+
+fn best_of(times: usize, mut run: impl FnMut()) -> Duration {
+    run();
+    (0..times)
+        .map(|_| {
+            let start = Instant::now();
+            run();
+            start.elapsed()
+        })
+        .min()
+        .expect("at least one run")
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
