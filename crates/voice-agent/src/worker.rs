@@ -188,15 +188,25 @@ impl Worker {
     fn handle_ended(&mut self, ended: Result<(task::Id, JobStatus), JoinError>) {
         let (task, status) = match ended {
             Ok(ended) => ended,
-            Err(failed) => {
-                let reason = if failed.is_panic() { "job panicked" } else { "job was dropped" };
-                (failed.id(), JobStatus::Failed { reason: reason.to_owned() })
+            Err(error) => {
+                error!(%error, "job failed");
+                let reason = if error.is_panic() {
+                    "job panicked"
+                } else {
+                    "job was dropped"
+                };
+                (
+                    error.id(),
+                    JobStatus::Failed {
+                        reason: reason.to_owned(),
+                    },
+                )
             }
         };
-        let job = self.running.remove(&task).expect("each task of the set belongs to a job");
-        if let JobStatus::Failed { reason } = &status {
-            error!(job_id = %job.id, reason, "job failed");
-        }
+        let job = self
+            .running
+            .remove(&task)
+            .expect("each task of the set belongs to a job");
         self.registration.handle_job_ended(job.id, status);
     }
 

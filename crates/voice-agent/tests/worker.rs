@@ -5,8 +5,8 @@ use std::{future::pending, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use livekit_api::access_token::TokenVerifier;
 use livekit_protocol as proto;
-use proto::{server_message::Message as Server, worker_message::Message as Worker};
 use prost::Message as _;
+use proto::{server_message::Message as Server, worker_message::Message as Worker};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -41,7 +41,9 @@ async fn registers_for_room_jobs_with_a_token_that_carries_the_agent_grant() {
 
     let mut connection = server.accept().await;
 
-    let claims = TokenVerifier::with_api_key("key", SECRET).verify(&connection.token).unwrap();
+    let claims = TokenVerifier::with_api_key("key", SECRET)
+        .verify(&connection.token)
+        .unwrap();
     assert!(claims.video.agent);
     assert_eq!(connection.path, "/agent");
     let Worker::Register(register) = connection.receive().await else {
@@ -65,7 +67,10 @@ async fn runs_an_assigned_job_and_reports_how_it_ended() {
     let accepted = connection.assign("AJ_1").await;
 
     assert_eq!(accepted.participant_identity, "agent-AJ_1");
-    assert_eq!(connection.receive_job_update().await, ("AJ_1".to_owned(), "JS_SUCCESS"));
+    assert_eq!(
+        connection.receive_job_update().await,
+        ("AJ_1".to_owned(), "JS_SUCCESS")
+    );
 }
 
 #[tokio::test]
@@ -89,10 +94,16 @@ async fn a_job_that_panics_takes_no_other_with_it() {
 
     connection.assign("AJ_steady").await;
     connection.assign("AJ_panics").await;
-    assert_eq!(connection.receive_job_update().await, ("AJ_panics".to_owned(), "JS_FAILED"));
+    assert_eq!(
+        connection.receive_job_update().await,
+        ("AJ_panics".to_owned(), "JS_FAILED")
+    );
 
     go_on.send(()).await.unwrap();
-    assert_eq!(connection.receive_job_update().await, ("AJ_steady".to_owned(), "JS_SUCCESS"));
+    assert_eq!(
+        connection.receive_job_update().await,
+        ("AJ_steady".to_owned(), "JS_SUCCESS")
+    );
 }
 
 #[tokio::test]
@@ -109,7 +120,10 @@ async fn reconnects_after_the_server_goes_away_and_reports_running_jobs() {
         panic!("running jobs are reported first");
     };
     assert_eq!(running.job_ids, ["AJ_1"]);
-    assert_eq!(connection.receive_job_update().await, ("AJ_1".to_owned(), "JS_RUNNING"));
+    assert_eq!(
+        connection.receive_job_update().await,
+        ("AJ_1".to_owned(), "JS_RUNNING")
+    );
 }
 
 #[tokio::test]
@@ -122,10 +136,15 @@ async fn a_job_that_the_server_terminates_is_asked_to_end() {
     let mut connection = server.register().await;
     connection.assign("AJ_1").await;
 
-    let termination = proto::JobTermination { job_id: "AJ_1".to_owned() };
+    let termination = proto::JobTermination {
+        job_id: "AJ_1".to_owned(),
+    };
     connection.send(Server::Termination(termination)).await;
 
-    assert_eq!(connection.receive_job_update().await, ("AJ_1".to_owned(), "JS_SUCCESS"));
+    assert_eq!(
+        connection.receive_job_update().await,
+        ("AJ_1".to_owned(), "JS_SUCCESS")
+    );
 }
 
 #[tokio::test]
@@ -150,7 +169,10 @@ async fn drains_until_its_last_job_has_ended() {
     assert!(!worker.task.is_finished());
 
     go_on.send(()).await.unwrap();
-    assert_eq!(connection.receive_job_update().await, ("AJ_1".to_owned(), "JS_SUCCESS"));
+    assert_eq!(
+        connection.receive_job_update().await,
+        ("AJ_1".to_owned(), "JS_SUCCESS")
+    );
     assert_eq!(worker.end().await, Ok(()));
 }
 
@@ -172,7 +194,10 @@ async fn hanging_up_waits_for_jobs_that_end_cleanly() {
 
     worker.shutdown.hang_up.cancel();
 
-    assert_eq!(connection.receive_job_update().await, ("AJ_1".to_owned(), "JS_SUCCESS"));
+    assert_eq!(
+        connection.receive_job_update().await,
+        ("AJ_1".to_owned(), "JS_SUCCESS")
+    );
     assert_eq!(worker.end().await, Ok(()));
 }
 
@@ -198,7 +223,9 @@ struct TestServer {
 
 impl TestServer {
     async fn start() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Self {
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        }
     }
 
     fn start_worker<F, J>(&self, run_job: F) -> TestWorker
@@ -224,7 +251,10 @@ impl TestServer {
     }
 
     async fn accept(&self) -> Connection {
-        let (stream, _) = timeout(LIMIT, self.listener.accept()).await.unwrap().unwrap();
+        let (stream, _) = timeout(LIMIT, self.listener.accept())
+            .await
+            .unwrap()
+            .unwrap();
         let (mut token, mut path) = (String::new(), String::new());
         #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
         let on_request = |request: &Request, response: Response| {
@@ -234,14 +264,20 @@ impl TestServer {
             Ok(response)
         };
         let stream = accept_hdr_async(stream, on_request).await.unwrap();
-        Connection { stream, token, path }
+        Connection {
+            stream,
+            token,
+            path,
+        }
     }
 
     async fn register(&self) -> Connection {
         let mut connection = self.accept().await;
         assert!(matches!(connection.receive().await, Worker::Register(_)));
-        let response =
-            proto::RegisterWorkerResponse { worker_id: "AW_1".to_owned(), ..Default::default() };
+        let response = proto::RegisterWorkerResponse {
+            worker_id: "AW_1".to_owned(),
+            ..Default::default()
+        };
         connection.send(Server::Register(response)).await;
         connection
     }
@@ -266,15 +302,28 @@ struct Connection {
 
 impl Connection {
     async fn send(&mut self, message: Server) {
-        let frame = proto::ServerMessage { message: Some(message) }.encode_to_vec();
-        self.stream.send(Message::Binary(frame.into())).await.unwrap();
+        let frame = proto::ServerMessage {
+            message: Some(message),
+        }
+        .encode_to_vec();
+        self.stream
+            .send(Message::Binary(frame.into()))
+            .await
+            .unwrap();
     }
 
     async fn receive_any(&mut self) -> Worker {
         loop {
-            let frame = timeout(LIMIT, self.stream.next()).await.unwrap().unwrap().unwrap();
+            let frame = timeout(LIMIT, self.stream.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .unwrap();
             if let Message::Binary(frame) = frame {
-                return proto::WorkerMessage::decode(&frame[..]).unwrap().message.unwrap();
+                return proto::WorkerMessage::decode(&frame[..])
+                    .unwrap()
+                    .message
+                    .unwrap();
             }
         }
     }
@@ -309,7 +358,10 @@ impl Connection {
     }
 
     async fn offer(&mut self, id: &str) {
-        let request = proto::AvailabilityRequest { job: Some(job(id)), resuming: false };
+        let request = proto::AvailabilityRequest {
+            job: Some(job(id)),
+            resuming: false,
+        };
         self.send(Server::Availability(request)).await;
     }
 
@@ -333,7 +385,10 @@ impl Connection {
 fn job(id: &str) -> proto::Job {
     proto::Job {
         id: id.to_owned(),
-        room: Some(proto::Room { name: format!("call-{id}"), ..Default::default() }),
+        room: Some(proto::Room {
+            name: format!("call-{id}"),
+            ..Default::default()
+        }),
         metadata: r#"{"phone_number":"+15550001234"}"#.to_owned(),
         ..Default::default()
     }

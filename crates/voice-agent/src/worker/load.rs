@@ -24,13 +24,19 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn new(now: Instant) -> Self {
         let cpus = available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { cpus: cpus as f64, at: now, used: cpu_time() }
+        Self {
+            cpus: cpus as f64,
+            at: now,
+            used: cpu_time(),
+        }
     }
 
     /// 0.0 idle to 1.0 all CPUs busy with us.
     pub(super) fn measure(&mut self, now: Instant) -> f32 {
         let used = cpu_time();
-        let elapsed = now.saturating_duration_since(self.at).max(Duration::from_millis(1));
+        let elapsed = now
+            .saturating_duration_since(self.at)
+            .max(Duration::from_millis(1));
         let share = used.saturating_sub(self.used).as_secs_f64() / elapsed.as_secs_f64();
         (self.at, self.used) = (now, used);
         (share / self.cpus).clamp(0.0, 1.0) as f32
@@ -39,7 +45,8 @@ impl Load {
 
 fn cpu_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage knows its own process");
-    let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    let microseconds =
+        usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Duration::from_micros(u64::try_from(microseconds).unwrap_or(0))
 }
 

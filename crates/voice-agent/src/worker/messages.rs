@@ -113,7 +113,9 @@ pub enum DecodeError {
 
 impl ServerMessage {
     pub fn decode(frame: &[u8]) -> Result<Self, DecodeError> {
-        let message = proto::ServerMessage::decode(frame).map_err(DecodeError::Protobuf)?.message;
+        let message = proto::ServerMessage::decode(frame)
+            .map_err(DecodeError::Protobuf)?
+            .message;
         Ok(match message.ok_or(DecodeError::UnknownMessage)? {
             Server::Register(response) => {
                 let server = response.server_info.unwrap_or_default();
@@ -125,7 +127,9 @@ impl ServerMessage {
                 })
             }
             Server::Availability(request) => {
-                let job = request.job.ok_or(DecodeError::MissingJob { message: "availability" })?;
+                let job = request.job.ok_or(DecodeError::MissingJob {
+                    message: "availability",
+                })?;
                 Self::Availability(JobOffer {
                     id: JobId(job.id),
                     dispatch_id: job.dispatch_id,
@@ -133,7 +137,9 @@ impl ServerMessage {
                 })
             }
             Server::Assignment(assignment) => {
-                let job = assignment.job.ok_or(DecodeError::MissingJob { message: "assignment" })?;
+                let job = assignment.job.ok_or(DecodeError::MissingJob {
+                    message: "assignment",
+                })?;
                 Self::Assignment(Assignment {
                     id: JobId(job.id),
                     dispatch_id: job.dispatch_id,
@@ -145,7 +151,9 @@ impl ServerMessage {
             }
             Server::Termination(termination) => Self::Termination(JobId(termination.job_id)),
             Server::Pong(_) => Self::Pong,
-            Server::GoAway(go_away) => Self::GoAway { reason: go_away.reason },
+            Server::GoAway(go_away) => Self::GoAway {
+                reason: go_away.reason,
+            },
         })
     }
 }
@@ -156,7 +164,11 @@ pub enum WorkerMessage {
     /// `RegisterWorkerRequest` for jobs of type `JT_ROOM`; the first message on a connection.
     Register { agent_name: String },
     /// `AvailabilityResponse`, yes: `identity` and `name` are who we shall be in the room.
-    Accept { job: JobId, identity: String, name: String },
+    Accept {
+        job: JobId,
+        identity: String,
+        name: String,
+    },
     /// `AvailabilityResponse`, no: the server asks another worker.
     Decline { job: JobId },
     /// `UpdateWorkerStatus`, every 2.5 s.
@@ -186,7 +198,9 @@ pub enum JobStatus {
     Running,
     Success,
     /// The reason is shown to operators in LiveKit's dispatch list; no personal data.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
 }
 
 impl WorkerMessage {
@@ -205,15 +219,17 @@ impl WorkerMessage {
                 }),
                 ..Default::default()
             }),
-            Self::Accept { job, identity, name } => {
-                Worker::Availability(proto::AvailabilityResponse {
-                    job_id: job.0.clone(),
-                    available: true,
-                    participant_identity: identity.clone(),
-                    participant_name: name.clone(),
-                    ..Default::default()
-                })
-            }
+            Self::Accept {
+                job,
+                identity,
+                name,
+            } => Worker::Availability(proto::AvailabilityResponse {
+                job_id: job.0.clone(),
+                available: true,
+                participant_identity: identity.clone(),
+                participant_name: name.clone(),
+                ..Default::default()
+            }),
             Self::Decline { job } => Worker::Availability(proto::AvailabilityResponse {
                 job_id: job.0.clone(),
                 available: false,
@@ -248,6 +264,9 @@ impl WorkerMessage {
             // The server returns the timestamp unread, and we measure nothing with it.
             Self::Ping => Worker::Ping(proto::WorkerPing { timestamp: 0 }),
         };
-        proto::WorkerMessage { message: Some(message) }.encode_to_vec()
+        proto::WorkerMessage {
+            message: Some(message),
+        }
+        .encode_to_vec()
     }
 }

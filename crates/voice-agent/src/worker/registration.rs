@@ -88,10 +88,18 @@ pub enum Disconnected<'a> {
 
 #[derive(Debug)]
 enum State {
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
     Connecting,
-    Registering { deadline: Instant },
-    Registered { status_due: Instant, ping_due: Instant, pong_deadline: Option<Instant> },
+    Registering {
+        deadline: Instant,
+    },
+    Registered {
+        status_due: Instant,
+        ping_due: Instant,
+        pong_deadline: Option<Instant>,
+    },
     GaveUp,
 }
 
@@ -144,12 +152,21 @@ impl Registration {
         let connection = match &self.state {
             State::Waiting { until } => Some(*until),
             State::Registering { deadline } => Some(*deadline),
-            State::Registered { status_due, ping_due, pong_deadline } => {
-                Some((*status_due).min(*ping_due).min(pong_deadline.unwrap_or(*status_due)))
-            }
+            State::Registered {
+                status_due,
+                ping_due,
+                pong_deadline,
+            } => Some(
+                (*status_due)
+                    .min(*ping_due)
+                    .min(pong_deadline.unwrap_or(*status_due)),
+            ),
             State::Connecting | State::GaveUp => None,
         };
-        connection.into_iter().chain(self.accepted.values().copied()).min()
+        connection
+            .into_iter()
+            .chain(self.accepted.values().copied())
+            .min()
     }
 
     /// True once [`Self::drain`] was called and the last job has ended.
@@ -162,8 +179,12 @@ impl Registration {
     }
 
     pub fn handle_connected(&mut self, now: Instant) {
-        self.state = State::Registering { deadline: now + REGISTER_TIMEOUT };
-        self.send(WorkerMessage::Register { agent_name: self.settings.agent_name.clone() });
+        self.state = State::Registering {
+            deadline: now + REGISTER_TIMEOUT,
+        };
+        self.send(WorkerMessage::Register {
+            agent_name: self.settings.agent_name.clone(),
+        });
     }
 
     pub fn handle_disconnected(&mut self, now: Instant, cause: Disconnected<'_>) {
@@ -218,11 +239,18 @@ impl Registration {
                 self.outputs.push_back(Output::Disconnect);
                 self.retry(now, &"server did not answer the registration");
             }
-            State::Registered { pong_deadline: Some(deadline), .. } if *deadline <= now => {
+            State::Registered {
+                pong_deadline: Some(deadline),
+                ..
+            } if *deadline <= now => {
                 self.outputs.push_back(Output::Disconnect);
                 self.retry(now, &"server did not answer the ping");
             }
-            State::Registered { status_due, ping_due, pong_deadline } => {
+            State::Registered {
+                status_due,
+                ping_due,
+                pong_deadline,
+            } => {
                 let ping = *ping_due <= now;
                 if ping {
                     *ping_due = now + PING_INTERVAL;
@@ -294,7 +322,10 @@ impl Registration {
             info!(jobs = jobs.len(), "reporting the calls that run on");
             self.send(WorkerMessage::RunningJobs(jobs.clone()));
             for job in jobs {
-                self.send(WorkerMessage::Job { job, status: JobStatus::Running });
+                self.send(WorkerMessage::Job {
+                    job,
+                    status: JobStatus::Running,
+                });
             }
         }
         for (job, status) in std::mem::take(&mut self.unreported) {
@@ -314,7 +345,8 @@ impl Registration {
             self.send(WorkerMessage::Decline { job: offer.id });
             return;
         }
-        self.accepted.insert(offer.id.clone(), now + ASSIGNMENT_TIMEOUT);
+        self.accepted
+            .insert(offer.id.clone(), now + ASSIGNMENT_TIMEOUT);
         self.send(WorkerMessage::Accept {
             identity: format!("agent-{}", offer.id),
             name: self.settings.agent_name.clone(),
@@ -335,7 +367,11 @@ impl Registration {
     }
 
     fn is_available(&self) -> bool {
-        !self.draining && self.settings.load_limit.is_none_or(|limit| self.load < limit)
+        !self.draining
+            && self
+                .settings
+                .load_limit
+                .is_none_or(|limit| self.load < limit)
     }
 
     fn send_status(&mut self) {
@@ -370,7 +406,9 @@ impl Registration {
         // The server forgot its offers together with the connection.
         self.accepted.clear();
         if self.attempts >= MAX_RETRIES {
-            self.give_up(RegistrationError::Unreachable { attempts: self.attempts });
+            self.give_up(RegistrationError::Unreachable {
+                attempts: self.attempts,
+            });
             return;
         }
         let delay = (Duration::from_secs(2) * self.attempts).min(MAX_RETRY_DELAY)

@@ -129,10 +129,14 @@ pub(super) struct Socket {
 impl Socket {
     async fn connect(endpoint: &Endpoint) -> Result<Self, SocketError> {
         let address = agent_url(&endpoint.url)?;
-        let token = AccessToken::with_api_key(&endpoint.api_key, endpoint.api_secret.expose_secret())
-            .with_grants(VideoGrants { agent: true, ..Default::default() })
-            .to_jwt()
-            .map_err(SocketError::Token)?;
+        let token =
+            AccessToken::with_api_key(&endpoint.api_key, endpoint.api_secret.expose_secret())
+                .with_grants(VideoGrants {
+                    agent: true,
+                    ..Default::default()
+                })
+                .to_jwt()
+                .map_err(SocketError::Token)?;
         let mut request = address
             .as_str()
             .into_client_request()
@@ -186,7 +190,8 @@ fn agent_url(server: &Url) -> Result<Url, SocketError> {
         "wss" | "https" => "wss",
         _ => return Err(SocketError::Url(server.clone())),
     };
-    url.set_scheme(scheme).map_err(|()| SocketError::Url(server.clone()))?;
+    url.set_scheme(scheme)
+        .map_err(|()| SocketError::Url(server.clone()))?;
     url.path_segments_mut()
         .map_err(|()| SocketError::Url(server.clone()))?
         .pop_if_empty()
@@ -204,7 +209,10 @@ mod tests {
             ("ws://127.0.0.1:7880", "ws://127.0.0.1:7880/agent"),
             ("http://localhost:7880/", "ws://localhost:7880/agent"),
             ("https://x.livekit.cloud", "wss://x.livekit.cloud/agent"),
-            ("wss://example.net/livekit/", "wss://example.net/livekit/agent"),
+            (
+                "wss://example.net/livekit/",
+                "wss://example.net/livekit/agent",
+            ),
         ] {
             let server = server.parse().unwrap();
             assert_eq!(agent_url(&server).unwrap().as_str(), agent);

@@ -11,7 +11,9 @@ fn registers_under_its_agent_name_as_soon_as_it_is_connected() {
 
     assert_eq!(
         worker.sent(),
-        [WorkerMessage::Register { agent_name: "outbound-caller".to_owned() }]
+        [WorkerMessage::Register {
+            agent_name: "outbound-caller".to_owned()
+        }]
     );
 }
 
@@ -29,7 +31,10 @@ fn accepts_an_offer_and_starts_the_job_when_it_is_assigned() {
 
 #[test]
 fn an_assignment_after_the_limit_is_failed_and_not_started() {
-    for (waited, starts) in [(Duration::from_millis(7499), true), (ASSIGNMENT_TIMEOUT, false)] {
+    for (waited, starts) in [
+        (Duration::from_millis(7499), true),
+        (ASSIGNMENT_TIMEOUT, false),
+    ] {
         let mut worker = Worker::registered(None);
         worker.receive(offer("AJ_1"));
         worker.outputs();
@@ -42,7 +47,10 @@ fn an_assignment_after_the_limit_is_failed_and_not_started() {
         let started = matches!(outputs[..], [Output::StartJob(_)]);
         let failed = matches!(
             outputs[..],
-            [Output::Send(WorkerMessage::Job { status: JobStatus::Failed { .. }, .. })]
+            [Output::Send(WorkerMessage::Job {
+                status: JobStatus::Failed { .. },
+                ..
+            })]
         );
         assert_eq!((started, failed), (starts, !starts), "after {waited:?}");
     }
@@ -54,7 +62,13 @@ fn an_assignment_that_was_never_offered_is_failed() {
 
     worker.receive(assignment("AJ_9"));
 
-    let [WorkerMessage::Job { job, status: JobStatus::Failed { .. } }] = &worker.sent()[..] else {
+    let [
+        WorkerMessage::Job {
+            job,
+            status: JobStatus::Failed { .. },
+        },
+    ] = &worker.sent()[..]
+    else {
         panic!("one report expected");
     };
     assert_eq!(job.as_str(), "AJ_9");
@@ -75,7 +89,9 @@ fn declines_and_reports_itself_full_at_the_load_limit_only() {
         let answer = if takes {
             accept("AJ_1")
         } else {
-            WorkerMessage::Decline { job: JobId::from("AJ_1") }
+            WorkerMessage::Decline {
+                job: JobId::from("AJ_1"),
+            }
         };
         assert_eq!(worker.sent(), [answer], "load {load}, limit {limit:?}");
 
@@ -116,7 +132,10 @@ fn termination_reaches_a_running_job_and_no_other() {
     worker.receive(ServerMessage::Termination(JobId::from("AJ_2")));
     assert_eq!(worker.outputs(), []);
     worker.receive(ServerMessage::Termination(JobId::from("AJ_1")));
-    assert_eq!(worker.outputs(), [Output::TerminateJob(JobId::from("AJ_1"))]);
+    assert_eq!(
+        worker.outputs(),
+        [Output::TerminateJob(JobId::from("AJ_1"))]
+    );
 }
 
 #[test]
@@ -124,8 +143,12 @@ fn a_job_that_ended_is_reported_once() {
     let mut worker = Worker::registered(None);
     worker.run_job("AJ_1");
 
-    worker.registration.handle_job_ended(JobId::from("AJ_1"), JobStatus::Success);
-    worker.registration.handle_job_ended(JobId::from("AJ_1"), JobStatus::Success);
+    worker
+        .registration
+        .handle_job_ended(JobId::from("AJ_1"), JobStatus::Success);
+    worker
+        .registration
+        .handle_job_ended(JobId::from("AJ_1"), JobStatus::Success);
 
     assert_eq!(worker.sent(), [ended("AJ_1")]);
 }
@@ -136,8 +159,12 @@ fn running_and_ended_jobs_are_reported_after_a_reconnect() {
     worker.run_job("AJ_1");
     worker.run_job("AJ_2");
 
-    worker.registration.handle_disconnected(worker.now, Disconnected::Lost(&"reset"));
-    worker.registration.handle_job_ended(JobId::from("AJ_2"), JobStatus::Success);
+    worker
+        .registration
+        .handle_disconnected(worker.now, Disconnected::Lost(&"reset"));
+    worker
+        .registration
+        .handle_job_ended(JobId::from("AJ_2"), JobStatus::Success);
     assert_eq!(worker.outputs(), []);
     worker.elapse(RETRY_JITTER);
     assert_eq!(worker.outputs(), [Output::Connect]);
@@ -145,12 +172,18 @@ fn running_and_ended_jobs_are_reported_after_a_reconnect() {
 
     let running = JobId::from("AJ_1");
     let sent = worker.sent();
-    assert!(matches!(sent[0], WorkerMessage::Status(WorkerStatus { jobs: 1, .. })));
+    assert!(matches!(
+        sent[0],
+        WorkerMessage::Status(WorkerStatus { jobs: 1, .. })
+    ));
     assert_eq!(
         sent[1..],
         [
             WorkerMessage::RunningJobs(vec![running.clone()]),
-            WorkerMessage::Job { job: running, status: JobStatus::Running },
+            WorkerMessage::Job {
+                job: running,
+                status: JobStatus::Running
+            },
             ended("AJ_2"),
         ]
     );
@@ -162,7 +195,9 @@ fn an_offer_lapses_with_its_connection() {
     worker.receive(offer("AJ_1"));
     worker.registration.drain();
 
-    worker.registration.handle_disconnected(worker.now, Disconnected::Lost(&"reset"));
+    worker
+        .registration
+        .handle_disconnected(worker.now, Disconnected::Lost(&"reset"));
 
     assert!(worker.registration.is_drained());
 }
@@ -173,17 +208,25 @@ fn pauses_grow_by_two_seconds_to_ten_with_up_to_a_second_of_jitter() {
     let mut pauses = Vec::new();
 
     for _ in 0..7 {
-        worker.registration.handle_disconnected(worker.now, Disconnected::Lost(&"refused"));
+        worker
+            .registration
+            .handle_disconnected(worker.now, Disconnected::Lost(&"refused"));
         let pause = worker.registration.poll_timeout().unwrap() - worker.now;
         pauses.push(pause);
         worker.elapse(pause);
         assert_eq!(worker.outputs(), [Output::Connect]);
     }
 
-    for (pause, least) in pauses.iter().zip([0, 2, 4, 6, 8, 10, 10].map(Duration::from_secs)) {
+    for (pause, least) in pauses
+        .iter()
+        .zip([0, 2, 4, 6, 8, 10, 10].map(Duration::from_secs))
+    {
         assert!((least..=least + RETRY_JITTER).contains(pause), "{pauses:?}");
     }
-    assert_ne!(pauses[5], pauses[6], "without jitter all workers come at once");
+    assert_ne!(
+        pauses[5], pauses[6],
+        "without jitter all workers come at once"
+    );
 }
 
 #[test]
@@ -191,13 +234,19 @@ fn gives_up_after_sixteen_retries_in_a_row() {
     let mut worker = Worker::registered(None);
 
     for _ in 0..MAX_RETRIES {
-        worker.registration.handle_disconnected(worker.now, Disconnected::Lost(&"refused"));
+        worker
+            .registration
+            .handle_disconnected(worker.now, Disconnected::Lost(&"refused"));
         worker.elapse(MAX_RETRY_DELAY + RETRY_JITTER);
         assert_eq!(worker.outputs(), [Output::Connect]);
     }
-    worker.registration.handle_disconnected(worker.now, Disconnected::Lost(&"refused"));
+    worker
+        .registration
+        .handle_disconnected(worker.now, Disconnected::Lost(&"refused"));
 
-    let error = RegistrationError::Unreachable { attempts: MAX_RETRIES };
+    let error = RegistrationError::Unreachable {
+        attempts: MAX_RETRIES,
+    };
     assert_eq!(worker.outputs(), [Output::GaveUp(error)]);
     assert_eq!(worker.registration.poll_timeout(), None);
 }
@@ -207,7 +256,9 @@ fn a_registration_forgives_earlier_failures() {
     let mut worker = Worker::registered(None);
 
     for _ in 0..=MAX_RETRIES {
-        worker.registration.handle_disconnected(worker.now, Disconnected::Lost(&"refused"));
+        worker
+            .registration
+            .handle_disconnected(worker.now, Disconnected::Lost(&"refused"));
         worker.elapse(MAX_RETRY_DELAY + RETRY_JITTER);
         assert_eq!(worker.outputs(), [Output::Connect]);
         worker.register();
@@ -219,11 +270,18 @@ fn a_registration_forgives_earlier_failures() {
 fn a_refused_key_is_final_unless_it_worked_before() {
     let mut worker = Worker::new(None);
     worker.outputs();
-    worker.registration.handle_disconnected(worker.now, Disconnected::Unauthorized);
-    assert_eq!(worker.outputs(), [Output::GaveUp(RegistrationError::Unauthorized)]);
+    worker
+        .registration
+        .handle_disconnected(worker.now, Disconnected::Unauthorized);
+    assert_eq!(
+        worker.outputs(),
+        [Output::GaveUp(RegistrationError::Unauthorized)]
+    );
 
     let mut worker = Worker::registered(None);
-    worker.registration.handle_disconnected(worker.now, Disconnected::Unauthorized);
+    worker
+        .registration
+        .handle_disconnected(worker.now, Disconnected::Unauthorized);
     worker.elapse(RETRY_JITTER);
     assert_eq!(worker.outputs(), [Output::Connect]);
 }
@@ -260,7 +318,9 @@ fn leaves_a_server_that_goes_away_and_keeps_its_jobs() {
     let mut worker = Worker::registered(None);
     worker.run_job("AJ_1");
 
-    worker.receive(ServerMessage::GoAway { reason: "deploy".to_owned() });
+    worker.receive(ServerMessage::GoAway {
+        reason: "deploy".to_owned(),
+    });
 
     assert_eq!(worker.outputs(), [Output::Disconnect]);
     assert_eq!(worker.registration.running_jobs(), 1);
@@ -277,10 +337,17 @@ fn a_draining_worker_takes_no_job_and_is_drained_after_the_last() {
     };
     assert!(status.draining && !status.available);
     worker.receive(offer("AJ_2"));
-    assert_eq!(worker.sent(), [WorkerMessage::Decline { job: JobId::from("AJ_2") }]);
+    assert_eq!(
+        worker.sent(),
+        [WorkerMessage::Decline {
+            job: JobId::from("AJ_2")
+        }]
+    );
 
     assert!(!worker.registration.is_drained());
-    worker.registration.handle_job_ended(JobId::from("AJ_1"), JobStatus::Success);
+    worker
+        .registration
+        .handle_job_ended(JobId::from("AJ_1"), JobStatus::Success);
     assert!(worker.registration.is_drained());
 }
 
@@ -292,10 +359,15 @@ struct Worker {
 
 impl Worker {
     fn new(load_limit: Option<f32>) -> Self {
-        let settings =
-            RegistrationSettings { agent_name: "outbound-caller".to_owned(), load_limit };
+        let settings = RegistrationSettings {
+            agent_name: "outbound-caller".to_owned(),
+            load_limit,
+        };
         let registration = Registration::new(settings, SmallRng::seed_from_u64(7));
-        Self { registration, now: Instant::now() }
+        Self {
+            registration,
+            now: Instant::now(),
+        }
     }
 
     fn registered(load_limit: Option<f32>) -> Self {
@@ -307,14 +379,21 @@ impl Worker {
 
     fn register(&mut self) {
         self.registration.handle_connected(self.now);
-        assert!(matches!(self.sent()[..], [.., WorkerMessage::Register { .. }]));
+        assert!(matches!(
+            self.sent()[..],
+            [.., WorkerMessage::Register { .. }]
+        ));
         self.receive(ServerMessage::Registered(Registered::default()));
     }
 
     fn run_job(&mut self, id: &str) {
         self.receive(offer(id));
         self.receive(assignment(id));
-        assert!(self.outputs().iter().any(|output| matches!(output, Output::StartJob(_))));
+        assert!(
+            self.outputs()
+                .iter()
+                .any(|output| matches!(output, Output::StartJob(_)))
+        );
     }
 
     fn receive(&mut self, message: ServerMessage) {
@@ -331,26 +410,32 @@ impl Worker {
     }
 
     fn sent(&mut self) -> Vec<WorkerMessage> {
-        let sent = self.outputs().into_iter().filter_map(|output| match output {
-            Output::Send(message) => Some(message),
-            Output::Connect
-            | Output::Disconnect
-            | Output::StartJob(_)
-            | Output::TerminateJob(_)
-            | Output::GaveUp(_) => None,
-        });
+        let sent = self
+            .outputs()
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Send(message) => Some(message),
+                Output::Connect
+                | Output::Disconnect
+                | Output::StartJob(_)
+                | Output::TerminateJob(_)
+                | Output::GaveUp(_) => None,
+            });
         sent.collect()
     }
 
     fn started(&mut self) -> Vec<String> {
-        let started = self.outputs().into_iter().filter_map(|output| match output {
-            Output::StartJob(assignment) => Some(assignment.id.to_string()),
-            Output::Connect
-            | Output::Disconnect
-            | Output::Send(_)
-            | Output::TerminateJob(_)
-            | Output::GaveUp(_) => None,
-        });
+        let started = self
+            .outputs()
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::StartJob(assignment) => Some(assignment.id.to_string()),
+                Output::Connect
+                | Output::Disconnect
+                | Output::Send(_)
+                | Output::TerminateJob(_)
+                | Output::GaveUp(_) => None,
+            });
         started.collect()
     }
 }
@@ -383,5 +468,8 @@ fn accept(id: &str) -> WorkerMessage {
 }
 
 fn ended(id: &str) -> WorkerMessage {
-    WorkerMessage::Job { job: JobId::from(id), status: JobStatus::Success }
+    WorkerMessage::Job {
+        job: JobId::from(id),
+        status: JobStatus::Success,
+    }
 }
