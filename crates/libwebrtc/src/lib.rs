@@ -21,6 +21,7 @@ impl RtcError {
 
 mod dispatch;
 mod engine;
+mod media;
 mod sdp;
 
 pub mod audio_frame;

@@ -1,6 +1,7 @@
 //! JSEP (RFC 8829) on top of str0m's direct (no-SDP) API: this file owns the SDP, str0m owns ICE/DTLS/SRTP/SCTP.
-use super::{audio, rt};
+use super::rt;
 use crate::{
+    media::{RtpPacket, sender::{EncodedPacket, Sender}},
     audio_track::RtcAudioTrack, data_channel::*, ice_candidate::IceCandidate, media_stream::MediaStream, media_stream_track::MediaStreamTrack,
     peer_connection::*, peer_connection_factory::RtcConfiguration, rtp_parameters::*, rtp_sender::RtpSender,
     rtp_transceiver::{RtpTransceiver, RtpTransceiverDirection as Dir, RtpTransceiverInit}, sdp::*,
@@ -34,7 +35,7 @@ enum Ev {
 pub(crate) struct TrxState {
     pub mid: Option<String>, reserved: Option<String>, pub direction: Dir, pub current: Option<Dir>,
     pub send_track: Option<MediaStreamTrack>, pub recv_track: MediaStreamTrack, pub remote_streams: Vec<String>,
-    stream_ids: Vec<String>, encodings: Vec<RtpEncodingParameters>, sender: Option<Arc<audio::Sender>>, degradation: Option<DegradationPreference>,
+    stream_ids: Vec<String>, encodings: Vec<RtpEncodingParameters>, sender: Option<Arc<Sender>>, degradation: Option<DegradationPreference>,
     seq: u64, tx_packets: u64, tx_bytes: u64, rx_packets: u64, rx_bytes: u64, rx_ssrcs: Vec<u32>, declared: bool,
 }
 pub(crate) struct Trx { pub st: Mutex<TrxState>, pc: Weak<Pc>, audio: bool, ssrc: u32, cname: String, id: String }
@@ -43,7 +44,7 @@ impl Trx {
         let mut s = self.st.lock();
         s.direction = Dir::Inactive;
         s.current = Some(Dir::Stopped);
-        if let Some(a) = &s.sender { a.active.store(false, Relaxed) }
+        if let Some(a) = &s.sender { a.set_active(false) }
     }
     pub fn streams(self: &Arc<Self>) -> Vec<MediaStream> {
         let s = self.st.lock();
@@ -51,33 +52,30 @@ impl Trx {
     }
     pub fn set_send_track(self: &Arc<Self>, t: Option<MediaStreamTrack>) {
         let mut s = self.st.lock();
-        let was = s.sender.as_ref().is_some_and(|a| a.active.load(Relaxed));
-        if let (Some(MediaStreamTrack::Audio(a)), Some(snd)) = (&s.send_track, &s.sender) { if let Some(src) = &a.inner.source { src.inner.remove_sink(snd) } }
+        let was = s.sender.as_ref().is_some_and(|a| a.is_active());
         s.sender = None;
         if let Some(MediaStreamTrack::Audio(a)) = &t {
-            if let Some(src) = &a.inner.source {
-                let (track, me) = (a.inner.clone(), Arc::downgrade(self));
-                let snd = audio::Sender::new(src.num_channels(), Box::new(move || !track.enabled.load(Relaxed)), Box::new(move |e| { if let Some(me) = me.upgrade() { me.send_audio(e) } }));
-                if let Some(b) = s.encodings.first().and_then(|e| e.max_bitrate) { snd.set_max_bitrate(b) }
-                snd.active.store(was, Relaxed);
-                src.inner.add_sink(&snd);
-                s.sender = Some(snd);
+            let me = Arc::downgrade(self);
+            s.sender = Sender::new(a, Box::new(move |e| { if let Some(me) = me.upgrade() { me.send_audio(e) } }));
+            if let Some(snd) = &s.sender {
+                snd.set_max_bitrate(s.encodings.first().and_then(|e| e.max_bitrate));
+                snd.set_active(was);
             }
         }
         s.send_track = t;
     }
-    fn send_audio(&self, e: audio::Encoded) {
+    fn send_audio(&self, e: EncodedPacket) {
         let Some(pc) = self.pc.upgrade() else { return };
         let mut g = pc.core.lock();
         if !g.connected { return; }
         let (mid, seq) = { let mut s = self.st.lock(); let Some(m) = s.mid.clone() else { return }; s.seq += 1; s.tx_packets += 1; s.tx_bytes += e.payload.len() as u64; (m, s.seq) };
         let pt = g.opus_pt;
         let now = Instant::now();
-        let ext = ExtensionValues { audio_level: Some(e.level_dbov), voice_activity: Some(e.voice), mid: Some(Mid::from(mid.as_str())), ..Default::default() };
+        let ext = ExtensionValues { audio_level: Some(e.audio_level_dbov), voice_activity: Some(e.voice), mid: Some(Mid::from(mid.as_str())), ..Default::default() };
         {
             let mut d = g.rtc.direct_api();
             let Some(tx) = d.stream_tx(&self.ssrc.into()) else { return };
-            tx.write_rtp(RtpWrite::new(Pt::from(pt), seq.into(), e.ts, now, e.payload).marker(e.first).ext_vals(ext));
+            tx.write_rtp(RtpWrite::new(Pt::from(pt), seq.into(), e.timestamp, now, e.payload).marker(e.marker).ext_vals(ext));
         }
         let _ = g.rtc.handle_input(Input::Timeout(now));
         pc.pump(&mut g);
@@ -94,7 +92,7 @@ impl Trx {
     pub fn set_parameters(&self, p: RtpParameters) -> Res<()> {
         let mut s = self.st.lock();
         if !s.encodings.is_empty() && p.encodings.len() != s.encodings.len() { return Err(RtcError::state("the number of encodings cannot change")); }
-        if let (Some(a), Some(b)) = (&s.sender, p.encodings.first().and_then(|e| e.max_bitrate)) { a.set_max_bitrate(b) }
+        if let Some(a) = &s.sender { a.set_max_bitrate(p.encodings.first().and_then(|e| e.max_bitrate)) }
         s.encodings = p.encodings;
         s.degradation = p.degradation;
         Ok(())
@@ -244,7 +242,7 @@ impl Pc {
     }
     pub fn remove_track(&self, sender: RtpSender) -> Res<()> {
         let mut g = self.open()?;
-        { let mut s = sender.t.st.lock(); s.direction = dir_of(false, receives(s.direction)); if let Some(a) = &s.sender { a.active.store(false, Relaxed) } }
+        { let mut s = sender.t.st.lock(); s.direction = dir_of(false, receives(s.direction)); if let Some(a) = &s.sender { a.set_active(false) } }
         sender.t.set_send_track(None);
         g.events.push_back(Ev::Negotiate);
         drop(g);
@@ -416,7 +414,7 @@ impl Pc {
             let mut s = t.st.lock();
             s.current = Some(Dir::Stopped);
             s.direction = Dir::Stopped;
-            if let Some(a) = &s.sender { a.active.store(false, Relaxed) }
+            if let Some(a) = &s.sender { a.set_active(false) }
             match &s.recv_track { MediaStreamTrack::Audio(a) => a.inner.ended.store(true, Relaxed), MediaStreamTrack::Video(v) => v.inner.ended.store(true, Relaxed) }
         }
         for d in std::mem::take(&mut g.dcs) { d.st.lock().state = DataChannelState::Closed; g.events.push_back(Ev::DcState(d, DataChannelState::Closed)); }
@@ -553,7 +551,7 @@ impl Pc {
                 } };
                 let track = { let mut s = t.st.lock(); s.rx_packets += 1; s.rx_bytes += p.payload.len() as u64; if !s.rx_ssrcs.contains(&ssrc) { s.rx_ssrcs.push(ssrc) } s.recv_track.clone() };
                 if let MediaStreamTrack::Audio(a) = track {
-                    if *p.header.payload_type == g.opus_pt && !p.payload.is_empty() { if let Some(r) = &a.inner.receiver { r.packet(*p.seq_no, p.header.timestamp, &p.payload, p.timestamp) } }
+                    if *p.header.payload_type == g.opus_pt && !p.payload.is_empty() { if let Some(r) = &a.inner.receiver { r.push(RtpPacket { ssrc, seq: *p.seq_no, timestamp: p.header.timestamp, payload: p.payload, arrival: p.timestamp }) } }
                 }
             }
             Event::ChannelOpen(id, label) => {
@@ -598,12 +596,12 @@ impl Pc {
             let kind = if t.audio { "audio" } else { "video" };
             let mid = s.mid.clone().unwrap_or_default();
             if only.is_none_or(|(id, tx)| id == t.id && tx) && s.send_track.is_some() {
-                out.push(st::RtcStats::OutboundRtp(st::OutboundRtpStats { rtc: rtc(format!("O{}", t.ssrc)), stream: st::dictionaries::RtpStreamStats { ssrc: t.ssrc, kind: kind.into(), transport_id: "T01".into(), codec_id: "C111".into() }, sent: st::dictionaries::SentRtpStreamStats { packets_sent: s.tx_packets, bytes_sent: s.tx_bytes }, outbound: st::dictionaries::OutboundRtpStreamStats { mid: mid.clone(), active: s.sender.as_ref().is_some_and(|a| a.active.load(Relaxed)), encoder_implementation: "libopus".into(), media_source_id: format!("S{}", t.ssrc), ..Default::default() } }));
-                if let Some(a) = &s.sender { let (e, d, n) = a.source_stats(); out.push(st::RtcStats::MediaSource(st::MediaSourceStats { rtc: rtc(format!("S{}", t.ssrc)), source: st::dictionaries::MediaSourceStats { track_identifier: s.send_track.as_ref().map(|t| t.id()).unwrap_or_default(), kind: kind.into() }, audio: st::dictionaries::AudioSourceStats { total_audio_energy: e, total_samples_duration: d, total_samples_captured: n, ..Default::default() }, ..Default::default() })); }
+                out.push(st::RtcStats::OutboundRtp(st::OutboundRtpStats { rtc: rtc(format!("O{}", t.ssrc)), stream: st::dictionaries::RtpStreamStats { ssrc: t.ssrc, kind: kind.into(), transport_id: "T01".into(), codec_id: "C111".into() }, sent: st::dictionaries::SentRtpStreamStats { packets_sent: s.tx_packets, bytes_sent: s.tx_bytes }, outbound: st::dictionaries::OutboundRtpStreamStats { mid: mid.clone(), active: s.sender.as_ref().is_some_and(|a| a.is_active()), encoder_implementation: "ropus".into(), media_source_id: format!("S{}", t.ssrc), ..Default::default() } }));
+                if let Some(a) = &s.sender { out.push(st::RtcStats::MediaSource(st::MediaSourceStats { rtc: rtc(format!("S{}", t.ssrc)), source: st::dictionaries::MediaSourceStats { track_identifier: s.send_track.as_ref().map(|t| t.id()).unwrap_or_default(), kind: kind.into() }, audio: a.stats().audio_source(), ..Default::default() })); }
             }
             if only.is_none_or(|(id, tx)| id == t.id && !tx) && s.rx_packets > 0 {
-                let j = match &s.recv_track { MediaStreamTrack::Audio(a) => a.inner.receiver.as_ref().map(|r| *r.stats.lock()).unwrap_or_default(), _ => Default::default() };
-                out.push(st::RtcStats::InboundRtp(st::InboundRtpStats { rtc: rtc(format!("I{mid}")), stream: st::dictionaries::RtpStreamStats { ssrc: s.rx_ssrcs.last().copied().unwrap_or(0), kind: kind.into(), transport_id: "T01".into(), codec_id: "C111".into() }, received: st::dictionaries::ReceivedRtpStreamStats { packets_received: s.rx_packets, packets_lost: j.lost, jitter: j.jitter }, inbound: st::dictionaries::InboundRtpStreamStats { track_identifier: s.recv_track.id(), mid, bytes_received: s.rx_bytes, jitter_buffer_delay: j.delay_sum, jitter_buffer_emitted_count: j.emitted, total_samples_received: j.emitted, concealed_samples: j.concealed, silent_concealed_samples: j.silent_concealed, concealment_events: j.concealment_events, removed_samples_for_acceleration: j.removed, inserted_samples_for_deceleration: j.inserted, packets_discarded: j.late, fec_packets_received: j.fec, audio_level: j.level, total_audio_energy: j.energy, total_samples_duration: j.emitted as f64 / 48000.0, decoder_implementation: "libopus".into(), ..Default::default() } }));
+                let j = match &s.recv_track { MediaStreamTrack::Audio(a) => a.inner.receiver.as_ref().map(|r| r.stats()).unwrap_or_default(), _ => Default::default() };
+                out.push(st::RtcStats::InboundRtp(st::InboundRtpStats { rtc: rtc(format!("I{mid}")), stream: st::dictionaries::RtpStreamStats { ssrc: s.rx_ssrcs.last().copied().unwrap_or(0), kind: kind.into(), transport_id: "T01".into(), codec_id: "C111".into() }, received: j.received(), inbound: st::dictionaries::InboundRtpStreamStats { track_identifier: s.recv_track.id(), mid, ..j.inbound() } }));
             }
         }
         if only.is_none() {
@@ -686,7 +684,7 @@ impl Core {
         s.current = Some(dir);
         let send = sends(dir) && s.send_track.is_some();
         if send { self.rtc.direct_api().declare_stream_tx(t.ssrc.into(), None, mid, None); }
-        if let Some(a) = &s.sender { a.active.store(send, Relaxed) }
+        if let Some(a) = &s.sender { a.set_active(send) }
     }
     fn remote_candidate(&mut self, pc: &Pc, c: Candidate) {
         if c.proto() == Protocol::Tcp {
