@@ -65,7 +65,9 @@ async fn main() -> ExitCode {
         ["load", rooms, seconds] => load(rooms, seconds).await,
         ["peers", rooms, seconds, base] => hold(rooms, seconds, base, "peer").await.map(drop),
         ["leak", rooms] => leak(rooms).await,
-        _ => Err(anyhow!("usage: room check [dual|tcp] | load ROOMS SECONDS | leak ROOMS")),
+        _ => Err(anyhow!(
+            "usage: room check [dual|tcp] | load ROOMS SECONDS | leak ROOMS"
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -99,7 +101,10 @@ impl Participant {
         let mut options = RoomOptions::default();
         options.single_peer_connection = single_peer_connection;
         let (room, events) = Room::connect(&url, &token(room, identity)?, options).await?;
-        Ok(Self { room: Arc::new(room), events })
+        Ok(Self {
+            room: Arc::new(room),
+            events,
+        })
     }
 
     /// Waits for the first event for which `pick` answers.
@@ -133,14 +138,47 @@ impl Participant {
 
     async fn subscribed(&mut self) -> Result<RemoteAudioTrack> {
         self.until("TrackSubscribed", |event| match event {
-            RoomEvent::TrackSubscribed { track: RemoteTrack::Audio(track), .. } => Some(track),
+            RoomEvent::TrackSubscribed {
+                track: RemoteTrack::Audio(track),
+                ..
+            } => Some(track),
             _ => None,
         })
         .await
     }
 
+    /// Waits for both, whichever comes first, and says when the reconnection was done.
+    async fn reconnected_and_subscribed(
+        &mut self,
+        start: Instant,
+    ) -> Result<(RemoteAudioTrack, Duration)> {
+        let (mut track, mut took) = (None, None);
+        loop {
+            if let (Some(track), Some(took)) = (&track, took) {
+                return Ok((RemoteAudioTrack::clone(track), took));
+            }
+            self.until("Reconnected and TrackSubscribed", |event| match event {
+                RoomEvent::Reconnected => Some(None),
+                RoomEvent::TrackSubscribed {
+                    track: RemoteTrack::Audio(track),
+                    ..
+                } => Some(Some(track)),
+                _ => None,
+            })
+            .await
+            .map(|event| match event {
+                Some(subscribed) => track = Some(subscribed),
+                None => took = Some(start.elapsed()),
+            })?;
+        }
+    }
+
     async fn send(&self, payload: &[u8], reliable: bool) -> Result<()> {
-        let packet = DataPacket { payload: payload.to_vec(), reliable, ..Default::default() };
+        let packet = DataPacket {
+            payload: payload.to_vec(),
+            reliable,
+            ..Default::default()
+        };
         Ok(self.room.local_participant().publish_data(packet).await?)
     }
 
@@ -221,9 +259,16 @@ async fn listen(track: &RemoteAudioTrack, time: Duration) -> Heard {
     }
     heard.alice = bin(&pcm, ALICE_HZ).0;
     heard.bob = bin(&pcm, BOB_HZ).0;
-    let hz = if heard.alice > heard.bob { ALICE_HZ } else { BOB_HZ };
+    let hz = if heard.alice > heard.bob {
+        ALICE_HZ
+    } else {
+        BOB_HZ
+    };
     // 100 ms hold a whole number of periods of both tones, so the phase must stay.
-    let phases: Vec<f64> = pcm.chunks_exact(RATE as usize / 10).map(|c| bin(c, hz).1).collect();
+    let phases: Vec<f64> = pcm
+        .chunks_exact(RATE as usize / 10)
+        .map(|c| bin(c, hz).1)
+        .collect();
     heard.phase_jumps = phases
         .windows(2)
         .filter(|w| {
@@ -266,10 +311,24 @@ async fn check(single: bool, tcp: bool) -> Result<()> {
     let mut failed = 0;
     let room = format!("check-{}", std::process::id());
     let start = Instant::now();
-    let mut alice = Participant::join(&room, "alice", single).await.context("alice")?;
-    let mut bob = Participant::join(&room, "bob", single).await.context("bob")?;
-    println!("PASS both joined ({} ms), single peer connection: {single}", start.elapsed().as_millis());
+    let mut alice = Participant::join(&room, "alice", single)
+        .await
+        .context("alice")?;
+    let mut bob = Participant::join(&room, "bob", single)
+        .await
+        .context("bob")?;
+    println!(
+        "PASS both joined ({} ms), single peer connection: {single}",
+        start.elapsed().as_millis()
+    );
 
+    step!(failed, "alice sees bob", {
+        alice
+            .until("ParticipantConnected", |e| {
+                matches!(e, RoomEvent::ParticipantConnected(_)).then_some(())
+            })
+            .await?;
+    });
     step!(failed, "data channels", {
         for (payload, reliable) in [(b"reliable".as_slice(), true), (b"lossy", false)] {
             alice.send(payload, reliable).await?;
@@ -277,9 +336,11 @@ async fn check(single: bool, tcp: bool) -> Result<()> {
         }
     });
     step!(failed, "RPC of 10 B and 20 kB", {
-        bob.room.local_participant().register_rpc_method("echo".into(), |call| {
-            Box::pin(async move { Ok(format!("echo:{}", call.payload)) })
-        });
+        bob.room
+            .local_participant()
+            .register_rpc_method("echo".into(), |call| {
+                Box::pin(async move { Ok(format!("echo:{}", call.payload)) })
+            });
         for payload in ["0123456789".to_owned(), "y".repeat(20_000)] {
             let call = PerformRpcData::new(bob.room.local_participant().identity(), "echo")
                 .with_payload(payload.clone());
@@ -294,7 +355,10 @@ async fn check(single: bool, tcp: bool) -> Result<()> {
     step!(failed, "10 s of 440 Hz", {
         let heard = listen(&track, Duration::from_secs(10)).await;
         ensure!(heard.frames > 970 && heard.silent_frames == 0, "{heard:?}");
-        ensure!(heard.alice > HEARD && heard.bob < 200.0 && heard.phase_jumps <= 1, "{heard:?}");
+        ensure!(
+            heard.alice > HEARD && heard.bob < 200.0 && heard.phase_jumps <= 1,
+            "{heard:?}"
+        );
         heard
     });
     step!(failed, "statistics", {
@@ -309,18 +373,31 @@ async fn check(single: bool, tcp: bool) -> Result<()> {
     });
     step!(failed, "mute and unmute", {
         publication.mute();
-        bob.until("TrackMuted", |e| matches!(e, RoomEvent::TrackMuted { .. }).then_some(())).await?;
+        bob.until("TrackMuted", |e| {
+            matches!(e, RoomEvent::TrackMuted { .. }).then_some(())
+        })
+        .await?;
         let heard = listen(&track, Duration::from_secs(1)).await;
         ensure!(heard.alice < 50.0, "muted: {heard:?}");
         publication.unmute();
-        bob.until("TrackUnmuted", |e| matches!(e, RoomEvent::TrackUnmuted { .. }).then_some(())).await?;
+        bob.until("TrackUnmuted", |e| {
+            matches!(e, RoomEvent::TrackUnmuted { .. }).then_some(())
+        })
+        .await?;
         let heard = listen(&track, Duration::from_secs(1)).await;
         ensure!(heard.alice > HEARD, "unmuted: {heard:?}");
     });
     for round in 1..=3 {
         step!(failed, format!("unpublish and republish {round}"), {
-            alice.room.local_participant().unpublish_track(&publication.sid()).await?;
-            bob.until("TrackUnsubscribed", |e| matches!(e, RoomEvent::TrackUnsubscribed { .. }).then_some(())).await?;
+            alice
+                .room
+                .local_participant()
+                .unpublish_track(&publication.sid())
+                .await?;
+            bob.until("TrackUnsubscribed", |e| {
+                matches!(e, RoomEvent::TrackUnsubscribed { .. }).then_some(())
+            })
+            .await?;
             publication = alice.publish(&tone).await?;
             track = bob.subscribed().await?;
             let heard = listen(&track, Duration::from_secs(2)).await;
@@ -333,20 +410,40 @@ async fn check(single: bool, tcp: bool) -> Result<()> {
     step!(failed, "both directions at once", {
         let time = Duration::from_secs(2);
         let (at_bob, at_alice) = tokio::join!(listen(&track, time), listen(&bob_track, time));
-        ensure!(at_bob.alice > HEARD && at_bob.bob < 200.0, "at bob: {at_bob:?}");
-        ensure!(at_alice.bob > HEARD && at_alice.alice < 200.0, "at alice: {at_alice:?}");
+        ensure!(
+            at_bob.alice > HEARD && at_bob.bob < 200.0,
+            "at bob: {at_bob:?}"
+        );
+        ensure!(
+            at_alice.bob > HEARD && at_alice.alice < 200.0,
+            "at alice: {at_alice:?}"
+        );
     });
     for round in 1..=3 {
         step!(failed, format!("resume with ICE restart {round}"), {
-            alice.room.simulate_scenario(SimulateScenario::SignalReconnect).await?;
-            alice.until("Reconnecting", |e| matches!(e, RoomEvent::Reconnecting).then_some(())).await?;
+            alice
+                .room
+                .simulate_scenario(SimulateScenario::SignalReconnect)
+                .await?;
+            alice
+                .until("Reconnecting", |e| {
+                    matches!(e, RoomEvent::Reconnecting).then_some(())
+                })
+                .await?;
             let start = Instant::now();
-            alice.until("Reconnected", |e| matches!(e, RoomEvent::Reconnected).then_some(())).await?;
+            alice
+                .until("Reconnected", |e| {
+                    matches!(e, RoomEvent::Reconnected).then_some(())
+                })
+                .await?;
             let took = start.elapsed();
             ensure!(took < Duration::from_millis(2_500), "took {took:?}");
             let time = Duration::from_secs(1);
             let (at_bob, at_alice) = tokio::join!(listen(&track, time), listen(&bob_track, time));
-            ensure!(at_bob.alice > HEARD && at_alice.bob > HEARD, "{at_bob:?} {at_alice:?}");
+            ensure!(
+                at_bob.alice > HEARD && at_alice.bob > HEARD,
+                "{at_bob:?} {at_alice:?}"
+            );
             alice.send(b"resumed", true).await?;
             bob.received(b"resumed").await?;
             took
@@ -360,13 +457,14 @@ async fn check(single: bool, tcp: bool) -> Result<()> {
         step!(failed, name, {
             let start = Instant::now();
             alice.room.simulate_scenario(scenario).await?;
-            alice.until("Reconnected", |e| matches!(e, RoomEvent::Reconnected).then_some(())).await?;
-            let took = start.elapsed();
+            let (bob_track, took) = alice.reconnected_and_subscribed(start).await?;
             track = bob.subscribed().await?;
-            let bob_track = alice.subscribed().await?;
             let time = Duration::from_secs(2);
             let (at_bob, at_alice) = tokio::join!(listen(&track, time), listen(&bob_track, time));
-            ensure!(at_bob.alice > HEARD && at_alice.bob > HEARD, "{at_bob:?} {at_alice:?}");
+            ensure!(
+                at_bob.alice > HEARD && at_alice.bob > HEARD,
+                "{at_bob:?} {at_alice:?}"
+            );
             alice.send(b"again", true).await?;
             bob.received(b"again").await?;
             took
@@ -374,7 +472,10 @@ async fn check(single: bool, tcp: bool) -> Result<()> {
     }
     step!(failed, "leave", {
         alice.room.close().await?;
-        bob.until("ParticipantDisconnected", |e| matches!(e, RoomEvent::ParticipantDisconnected(_)).then_some(())).await?;
+        bob.until("ParticipantDisconnected", |e| {
+            matches!(e, RoomEvent::ParticipantDisconnected(_)).then_some(())
+        })
+        .await?;
     });
     bob.room.close().await?;
     ensure!(failed == 0, "{failed} steps failed");
@@ -399,7 +500,12 @@ fn usage() -> Result<(f64, f64)> {
 async fn load(rooms: &str, seconds: &str) -> Result<()> {
     let base = format!("load-{}", std::process::id());
     let mut peers = Command::new(env::current_exe()?)
-        .args(["peers", rooms, &(seconds.parse::<u64>()? + 10).to_string(), &base])
+        .args([
+            "peers",
+            rooms,
+            &(seconds.parse::<u64>()? + 10).to_string(),
+            &base,
+        ])
         .spawn()?;
     let result = hold(rooms, seconds, &base, "agent").await;
     peers.kill()?;
@@ -416,7 +522,12 @@ async fn load(rooms: &str, seconds: &str) -> Result<()> {
 }
 
 /// Publishes and listens in each of `rooms` rooms; CPU percent, resident MiB and what was heard.
-async fn hold(rooms: &str, seconds: &str, base: &str, identity: &str) -> Result<(f64, f64, Vec<Heard>)> {
+async fn hold(
+    rooms: &str,
+    seconds: &str,
+    base: &str,
+    identity: &str,
+) -> Result<(f64, f64, Vec<Heard>)> {
     let seconds: u64 = seconds.parse()?;
     let mut held = Vec::new();
     let mut listeners = Vec::new();
@@ -454,7 +565,10 @@ async fn leak(rooms: &str) -> Result<()> {
         participant.room.close().await?;
         if n % 10 == 0 {
             let (fds, threads) = (count("fd")?, count("task")?);
-            println!("{n}: {fds} descriptors, {threads} threads, {:.1} MiB", usage()?.1);
+            println!(
+                "{n}: {fds} descriptors, {threads} threads, {:.1} MiB",
+                usage()?.1
+            );
         }
     }
     Ok(())
