@@ -67,6 +67,13 @@ pub struct Transcript {
     pub no_speech: f32,
 }
 
+impl Transcript {
+    /// Whether somebody spoke at all, by the two signs together, as OpenAI's implementation has it.
+    pub fn is_speech(&self) -> bool {
+        !self.text.is_empty() && !(self.no_speech > 0.6 && self.confidence < -1.0)
+    }
+}
+
 /// Inference failed, which no audio should be able to cause.
 #[derive(Debug, thiserror::Error)]
 #[error("Whisper cannot transcribe {seconds:.1} s of audio")]
@@ -247,7 +254,8 @@ fn without_repetition(text: &str) -> String {
         }
     }
     let mut words_kept: Vec<&str> = Vec::new();
-    for word in kept.iter().flat_map(|sentence| sentence.split_whitespace()) {
+    let kept = kept.concat();
+    for word in kept.split_whitespace() {
         let repeats = |earlier: &&str| words(earlier) == words(word);
         let twice_before =
             words_kept.len() > 1 && words_kept[words_kept.len() - 2..].iter().all(repeats);
