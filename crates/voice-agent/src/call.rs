@@ -22,8 +22,8 @@ use tokio::{
     time::{sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span, debug, error, warn};
-use transfer_core::identity;
+use tracing::{Instrument as _, Span, debug, error, info, warn};
+use transfer_core::{TransferOutcome, identity};
 
 pub(crate) use self::{
     dial::DialSettings,
@@ -36,7 +36,7 @@ use self::{
 use crate::{
     audio::Speaker,
     conversation::{Brain, Heard},
-    ears::{EarEvent, Ears},
+    ears::{Attention, EarEvent, Ears},
     voice::Voice,
 };
 
@@ -47,6 +47,9 @@ const INPUTS: usize = 64;
 
 /// A second of audio. When recognition is further behind than that, the newest audio is lost.
 const FRAMES: usize = 100;
+
+/// Turns that wait for the state machine; the person makes one in some seconds.
+const EVENTS: usize = 8;
 
 /// How long leaving the room may take once it is deleted.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -116,6 +119,9 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
     loop {
         while let Some(output) = shell.call.poll_output() {
             if let Output::End(outcome) = output {
+                if outcome == Outcome::Transferred(TransferOutcome::Connected) {
+                    info!("transfer connected");
+                }
                 shell.close().await;
                 return outcome;
             }
@@ -139,6 +145,7 @@ struct Shell {
     dial: Option<DialSettings>,
     transfer_ringing_timeout: Duration,
     voice: Voice,
+    attention: Attention,
     speaker: Speaker,
     /// The utterance that is being played.
     speaking: Option<AbortHandle>,
@@ -155,7 +162,8 @@ struct Shell {
 impl Shell {
     fn start(setup: Setup) -> Self {
         let (tell, inputs) = mpsc::channel(INPUTS);
-        let (frames, heard_frames) = mpsc::channel(FRAMES);
+        let (frames, audible) = mpsc::channel(FRAMES);
+        let (events, heard) = mpsc::channel(EVENTS);
         let (thoughts, to_think) = mpsc::channel(1);
         let (leaving, left) = mpsc::channel(1);
         let leave = CancellationToken::new();
@@ -177,7 +185,12 @@ impl Shell {
             attend.await;
             drop(leaving);
         });
-        spawn(&mut tasks, think(setup.brain, to_think, tell.clone()));
+        let attention = setup.ears.attention();
+        spawn(&mut tasks, setup.ears.listen(audible, events));
+        spawn(
+            &mut tasks,
+            think(setup.brain, to_think, tell.clone(), attention.clone()),
+        );
 
         Self {
             call: Call::new(setup.call),
@@ -186,10 +199,11 @@ impl Shell {
             dial: setup.dial,
             transfer_ringing_timeout: setup.transfer_ringing_timeout,
             voice: setup.voice,
+            attention,
             speaker,
             speaking: None,
             thoughts,
-            heard: setup.ears.spawn(heard_frames),
+            heard,
             tell,
             inputs,
             tasks,
@@ -210,10 +224,12 @@ impl Shell {
             }
             Output::Say(utterance, text) => {
                 debug!(text, "says");
-                let (voice, speaker, tell) =
-                    (self.voice.clone(), self.speaker.clone(), self.tell.clone());
+                self.attention.agent_speaks(true);
+                let (voice, speaker) = (self.voice.clone(), self.speaker.clone());
+                let (attention, tell) = (self.attention.clone(), self.tell.clone());
                 let speaking = spawn(&mut self.tasks, async move {
                     speaker.play(voice.sentences(&text)).await;
+                    attention.agent_speaks(false);
                     debug!(text, "spoke");
                     send(&tell, Input::Spoke(utterance)).await;
                 });
@@ -223,6 +239,7 @@ impl Shell {
                 if let Some(speaking) = self.speaking.take() {
                     speaking.abort();
                     self.speaker.stop();
+                    self.attention.agent_speaks(false);
                     debug!("stopped speaking");
                 }
             }
@@ -280,9 +297,15 @@ impl Shell {
 }
 
 /// The conversation, one thought at a time, in the order in which they come.
-async fn think(mut brain: Brain, mut heard: mpsc::Receiver<Heard>, tell: mpsc::Sender<Input>) {
+async fn think(
+    mut brain: Brain,
+    mut heard: mpsc::Receiver<Heard>,
+    tell: mpsc::Sender<Input>,
+    attention: Attention,
+) {
     while let Some(heard) = heard.recv().await {
         let reply = brain.hear(heard).await;
+        attention.expect_number(brain.expects_number());
         send(&tell, Input::Replied(reply)).await;
     }
 }

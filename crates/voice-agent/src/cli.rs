@@ -1,6 +1,6 @@
 //! The command line, and what it and the environment make of a worker.
 
-use std::time::Duration;
+use std::{io::IsTerminal as _, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use sip_config::{AgentSettings, Environment, LiveKitSettings, LogLevel, SettingsError};
@@ -117,7 +117,10 @@ pub fn start_logging(mode: Mode, level: LogLevel) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match mode {
-        Mode::Dev => logs.with_target(false).init(),
+        Mode::Dev => {
+            let coloured = std::io::stderr().is_terminal();
+            logs.with_target(false).with_ansi(coloured).init();
+        }
         Mode::Start => logs.json().flatten_event(true).init(),
     }
 }

@@ -56,23 +56,7 @@ impl Agent {
                     };
                 }
             };
-            // A task of its own, so that a panic in the call ends here.
-            let mut call = JoinSet::new();
-            call.spawn(call::run(setup, end).in_current_span());
-            match call.join_next().await {
-                Some(Ok(outcome)) => {
-                    info!(%outcome, "job ended");
-                    status_of(outcome)
-                }
-                Some(Err(failed)) => {
-                    error!(error = %failed, "call failed, its room is deleted");
-                    self.api.delete_room(&room).await;
-                    JobStatus::Failed {
-                        reason: "call failed".to_owned(),
-                    }
-                }
-                None => unreachable!("one task was spawned"),
-            }
+            supervise(&self.api, &room, call::run(setup, end)).await
         }
         .instrument(span)
         .await
@@ -121,6 +105,28 @@ impl Agent {
     }
 }
 
+/// Runs the call as a task of its own, so that a panic in it ends here. The room of such a call is
+/// deleted; otherwise the call does so itself.
+async fn supervise(
+    api: &Api,
+    room: &str,
+    call: impl Future<Output = Outcome> + Send + 'static,
+) -> JobStatus {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(call.in_current_span());
+    match tasks.join_next().await.expect("one task was spawned") {
+        Ok(outcome) => {
+            info!(%outcome, "job ended");
+            status_of(outcome)
+        }
+        Err(failed) => {
+            error!(error = %failed, "call failed");
+            api.delete_room(room).await;
+            JobStatus::Failed { reason: "call failed".to_owned() }
+        }
+    }
+}
+
 /// LiveKit shows operators failed jobs; a call that nobody answered is one.
 fn status_of(outcome: Outcome) -> JobStatus {
     match outcome {
@@ -131,5 +137,34 @@ fn status_of(outcome: Outcome) -> JobStatus {
         | Outcome::PhoneLeft
         | Outcome::AgentHungUp
         | Outcome::Terminated => JobStatus::Success,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use transfer_core::DialFailure;
+
+    use super::*;
+    use crate::twirp_server::{Answer, TwirpServer};
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_a_failed_job_and_leaves_no_room_behind() {
+        let server = TwirpServer::start(|_| Answer::Ok(Vec::new())).await;
+
+        let status =
+            supervise(&server.api(), "call-1", async { panic!("provoked by the test") }).await;
+
+        assert_eq!(status, JobStatus::Failed { reason: "call failed".to_owned() });
+        assert_eq!(server.methods(), ["RoomService/DeleteRoom"]);
+    }
+
+    #[test]
+    fn a_call_that_nobody_answered_is_a_failed_job_and_a_hung_up_one_is_not() {
+        let busy = status_of(Outcome::NotAnswered(DialFailure::Busy));
+        assert_eq!(
+            busy,
+            JobStatus::Failed { reason: "not answered: the callee is busy".to_owned() }
+        );
+        assert_eq!(status_of(Outcome::PhoneLeft), JobStatus::Success);
     }
 }

@@ -129,3 +129,92 @@ pub(super) fn twirp_failure(error: &ServiceError) -> Option<TwirpFailure<'_>> {
 pub(super) fn is_not_found(error: &ServiceError) -> bool {
     twirp_failure(error).is_some_and(|failure| failure.code == ServerErrorCode::NOT_FOUND)
 }
+
+#[cfg(test)]
+mod tests {
+    use livekit_protocol as proto;
+
+    use super::*;
+    use crate::twirp_server::{Answer, TwirpServer};
+
+    const CREATE: &str = "SIP/CreateSIPParticipant";
+    const LOOK: &str = "RoomService/GetParticipant";
+
+    #[tokio::test]
+    async fn the_request_says_all_that_the_job_asks_for() {
+        let server = server(Answer::ok(&proto::SipParticipantInfo::default())).await;
+
+        let dialed = dial(&server.api(), "call-1", &settings()).await;
+
+        assert_eq!(dialed, Ok(Dialed::Answered));
+        assert_eq!(server.methods(), [LOOK, CREATE]);
+        let request: proto::CreateSipParticipantRequest = server.request(CREATE);
+        assert_eq!(request.sip_trunk_id, "ST_1");
+        assert_eq!(request.sip_call_to, "+15550001234");
+        assert_eq!(request.sip_number, "+15550007777");
+        assert_eq!(request.room_name, "call-1");
+        assert_eq!(request.participant_identity, "sip_+15550001234");
+        assert_eq!(request.headers["X-VH-Campaign"], "spring");
+        assert_eq!(request.include_headers(), SipHeaderOptions::SipXHeaders);
+        assert!(request.wait_until_answered);
+        assert_eq!(request.ringing_timeout.map(|limit| limit.seconds), Some(20));
+        assert_eq!(request.max_call_duration.map(|limit| limit.seconds), Some(1800));
+    }
+
+    #[tokio::test]
+    async fn a_callee_who_is_in_the_room_is_not_called_again() {
+        let server =
+            TwirpServer::start(|_| Answer::ok(&proto::ParticipantInfo::default())).await;
+
+        let dialed = dial(&server.api(), "call-1", &settings()).await;
+
+        assert_eq!(dialed, Ok(Dialed::AlreadyInRoom));
+        assert_eq!(server.methods(), [LOOK]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_dial_is_sent_once_and_classified() {
+        for (answer, cause) in [
+            (
+                Answer::Error(429, "resource_exhausted", "INVITE failed: sip status: 486: Busy Here", Some(486)),
+                DialFailure::Busy,
+            ),
+            (
+                Answer::Error(412, "failed_precondition", "max auth retry attempts reached for SIP invite", None),
+                DialFailure::BadCredentials,
+            ),
+            (Answer::Error(503, "unavailable", "no response from servers", None), DialFailure::SipServiceDown),
+        ] {
+            let server = server(answer).await;
+
+            let dialed = dial(&server.api(), "call-1", &settings()).await;
+
+            assert_eq!(dialed, Err(cause));
+            assert_eq!(server.methods(), [LOOK, CREATE], "nobody is called twice");
+        }
+    }
+
+    async fn server(answer: Answer) -> TwirpServer {
+        let answer = std::sync::Mutex::new(Some(answer));
+        TwirpServer::start(move |method| match method {
+            CREATE => answer.lock().unwrap().take().expect("one dial"),
+            _ => Answer::Error(404, "not_found", "participant does not exist", None),
+        })
+        .await
+    }
+
+    fn settings() -> DialSettings {
+        let metadata = r#"{
+            "phone_number": "+15550001234",
+            "from_number": "+15550007777",
+            "sip_headers": {"X-VH-Campaign": "spring"}
+        }"#;
+        let (metadata, _) = JobMetadata::parse(metadata).unwrap();
+        DialSettings {
+            trunk_id: "ST_1".to_owned(),
+            callee: metadata.phone_number.clone().unwrap(),
+            metadata,
+            ringing_timeout: Duration::from_secs(20),
+        }
+    }
+}

@@ -31,6 +31,9 @@ const INBOUND_GREETING_DELAY: Duration = Duration::from_millis(700);
 /// An inbound caller is greeted after this even if LiveKit never said that our track is heard.
 const INBOUND_GREETING_LIMIT: Duration = Duration::from_secs(3);
 
+/// Words of a first turn that can be no more than a salutation: "Yes, hello?", "Miller, good day".
+const SALUTATION: usize = 3;
+
 /// How long nobody may speak before the agent says something. LiveKit calls it user away.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -201,6 +204,10 @@ pub(crate) struct Call {
     identity: Option<String>,
     /// When an inbound caller is greeted at the latest.
     greet_limit: Option<Instant>,
+    /// Set once the agent has spoken.
+    greeted: bool,
+    /// Words in the turn that the conversation thinks about.
+    words: usize,
     /// A turn that came while the conversation was thinking about the one before.
     waiting_turn: Option<Heard>,
     /// No REFER before, because an unconfirmed one may be alive.
@@ -223,6 +230,8 @@ impl Call {
             status: None,
             identity: None,
             greet_limit: None,
+            greeted: false,
+            words: 0,
             waiting_turn: None,
             no_transfer_before: None,
             utterances: 0,
@@ -416,9 +425,13 @@ impl Call {
             self.think(heard);
             return;
         }
-        match reply.say {
-            Some(text) => self.say(text, reply.then),
-            None => self.act(now, reply.then),
+        match reply {
+            // "Hello?" wants to know who calls.
+            Reply { then: Action::Listen, .. } if !self.greeted && self.words <= SALUTATION => {
+                self.say(self.settings.greeting.clone(), Action::Listen);
+            }
+            Reply { say: Some(text), then } => self.say(text, then),
+            Reply { say: None, then } => self.act(now, then),
         }
     }
 
@@ -499,6 +512,7 @@ impl Call {
     }
 
     fn say(&mut self, text: String, then: Action) {
+        self.greeted = true;
         self.utterances += 1;
         let utterance = Utterance(self.utterances);
         self.phase = Phase::Speaking { utterance, then };
@@ -506,6 +520,10 @@ impl Call {
     }
 
     fn think(&mut self, heard: Heard) {
+        self.words = match &heard {
+            Heard::Turn { first, .. } => first.split_whitespace().count(),
+            Heard::Silence | Heard::TransferFailed(_) => 0,
+        };
         self.phase = Phase::Thinking;
         self.outputs.push_back(Output::Think(heard));
     }

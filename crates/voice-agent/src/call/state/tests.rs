@@ -33,6 +33,20 @@ fn a_silent_callee_is_greeted_after_two_seconds_and_a_speaking_one_is_heard_firs
 }
 
 #[test]
+fn a_salutation_is_answered_with_the_greeting_and_a_wish_with_its_answer() {
+    for (said, then, answer) in [
+        ("Hello?", Action::Listen, "Good day."),
+        ("Yes, good morning.", Action::Listen, "Good day."),
+        ("Transfer me.", to_default(), "Sure."),
+        ("What do you want from me?", Action::Listen, "Sure."),
+    ] {
+        let mut call = TestCall::answered();
+        call.reply_to(said, Some("Sure."), then);
+        assert_eq!(call.said(), [answer], "{said}");
+    }
+}
+
+#[test]
 fn the_callee_is_greeted_only_when_both_the_dial_and_our_joining_are_done() {
     for joined_first in [true, false] {
         let mut call = TestCall::new(Direction::Outbound);
