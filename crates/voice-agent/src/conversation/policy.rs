@@ -387,7 +387,15 @@ impl DialoguePolicy {
             .collect();
         let mut numbers = found.iter().filter_map(|(number, _)| number.as_ref().ok());
         match (numbers.next(), numbers.next()) {
-            (Some(one), Some(other)) if one != other => Reading::Contradiction,
+            (Some(one), Some(other)) if one != other => {
+                // Some plans allow so many lengths that a lost digit leaves a possible number, but
+                // seldom one in service.
+                match (one.is_assigned(), other.is_assigned()) {
+                    (true, false) => Reading::Number(one.clone()),
+                    (false, true) => Reading::Number(other.clone()),
+                    (true, true) | (false, false) => Reading::Contradiction,
+                }
+            }
             (Some(number), _) => Reading::Number(number.clone()),
             (None, _) => found
                 .into_iter()

@@ -212,6 +212,9 @@ fn runs(tokens: &[Token]) -> Vec<Run> {
             } else {
                 close(&mut runs, &mut run);
             }
+        } else if token.is_word("well") && !run.digits.is_empty() && next.is_some_and(is_numeric) {
+            // "Twelve", over the telephone.
+            run.digits.push_str("12");
         } else if !is_filler(token) {
             close(&mut runs, &mut run);
         }
@@ -282,8 +285,8 @@ fn repeated(times: usize, of: &Token) -> Option<String> {
 
 fn repetition(token: &Token) -> Option<usize> {
     match token.word()? {
-        "double" => Some(2),
-        "triple" | "treble" | "tripled" => Some(3),
+        "double" | "doubles" => Some(2),
+        "triple" | "triples" | "tripled" | "treble" => Some(3),
         "quadruple" => Some(4),
         _ => None,
     }
@@ -553,6 +556,14 @@ mod tests {
             "+15550001234",
         );
         check("less 44 20 7946 0958", "+442079460958");
+        check(
+            "Transfer me to plus one five five five triples zero one two three four.",
+            "+15550001234",
+        );
+        check(
+            "Plus one five 55, double zero, zero, well 34.",
+            "+15550001234",
+        );
     }
 
     #[test]

@@ -110,6 +110,17 @@ fn two_recognitions_that_contradict_each_other_are_not_read_back() {
 }
 
 #[test]
+fn of_two_numbers_the_one_in_service_is_read_back() {
+    check(
+        policy(),
+        &[(
+            "plus 9 1, 9 8, 7 6 5 4 3, 1 | Plus nine one, nine eight, double seven, six, five, four, three, double one.",
+            "You said plus nine one, nine eight seven seven six, five four three one one. Is that right?",
+        )],
+    );
+}
+
+#[test]
 fn a_no_asks_for_the_number_again() {
     let said = "Transfer me to +1 555 000 1234.";
     for no in ["No.", "That's wrong.", "That's not right.", "No, five six."] {
