@@ -27,7 +27,7 @@ use crate::{
     stats::RtcStats,
 };
 
-pub(crate) use callbacks::{Callbacks, ChannelCallbacks};
+pub(crate) use callbacks::Callbacks;
 use sockets::Sockets;
 
 /// Threads of the process-wide runtime. Peer connections are made where there is no runtime, and
@@ -80,11 +80,15 @@ impl Connection {
         call(&self.peer.lock())
     }
 
-    /// Sets or reads callbacks; the task looks whether something waited for them.
-    pub(crate) fn callbacks<R>(&self, call: impl FnOnce(&mut Callbacks) -> R) -> R {
-        let result = call(&mut self.callbacks.lock());
+    /// Replaces a callback; the task looks whether something waited for it.
+    pub(crate) fn set_callback<C>(
+        &self,
+        slot: impl for<'a> FnOnce(&'a mut Callbacks) -> &'a mut Option<C>,
+        callback: Option<C>,
+    ) {
+        let old = std::mem::replace(slot(&mut self.callbacks.lock()), callback);
         self.wake.notify_one();
-        result
+        drop(old);
     }
 
     /// Tells the other side and frees the sockets.

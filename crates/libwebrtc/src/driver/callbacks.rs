@@ -15,6 +15,9 @@ use crate::{
 /// Messages that wait for a callback; the oldest are dropped beyond that.
 const MAX_WAITING_MESSAGES: usize = 1_024;
 
+/// Data, and whether it is binary.
+type Message = (Vec<u8>, bool);
+
 #[derive(Default)]
 pub(crate) struct Callbacks {
     pub(crate) connection: Option<OnConnectionChange>,
@@ -35,9 +38,8 @@ pub(crate) struct ChannelCallbacks {
     pub(crate) state: Option<OnStateChange>,
     pub(crate) message: Option<OnMessage>,
     pub(crate) buffered_amount: Option<OnBufferedAmountChange>,
-    /// Data and whether it is binary. A channel that the other side opened can speak before the
-    /// application has looked at it.
-    waiting: VecDeque<(Vec<u8>, bool)>,
+    /// A channel that the other side opened can speak before the application has looked at it.
+    waiting: VecDeque<Message>,
 }
 
 impl Callbacks {
@@ -45,15 +47,17 @@ impl Callbacks {
         self.channels.entry(id).or_default()
     }
 
-    /// A channel whose messages can be given out.
-    pub(super) fn deliverable(&self) -> Option<ChannelId> {
-        self.channels.iter().find_map(|(id, channel)| {
-            (channel.message.is_some() && !channel.waiting.is_empty()).then_some(*id)
+    /// Messages that can be given out now, of one channel.
+    pub(super) fn take_deliverable(&mut self) -> Option<(ChannelId, VecDeque<Message>)> {
+        self.channels.iter_mut().find_map(|(id, channel)| {
+            let deliverable = channel.message.is_some() && !channel.waiting.is_empty();
+            deliverable.then(|| (*id, std::mem::take(&mut channel.waiting)))
         })
     }
 
-    pub(super) fn forget(&mut self, id: ChannelId) {
-        self.channels.remove(&id);
+    /// Gives back what is to be dropped without the lock.
+    pub(super) fn forget(&mut self, id: ChannelId) -> Option<ChannelCallbacks> {
+        self.channels.remove(&id)
     }
 }
 
@@ -64,9 +68,5 @@ impl ChannelCallbacks {
             self.waiting.pop_front();
         }
         self.waiting.push_back((data, binary));
-    }
-
-    pub(super) fn take_waiting(&mut self) -> VecDeque<(Vec<u8>, bool)> {
-        std::mem::take(&mut self.waiting)
     }
 }

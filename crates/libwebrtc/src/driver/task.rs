@@ -13,13 +13,13 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep_until};
 
 use crate::{
     data_channel::{DataBuffer, DataChannel, DataChannelState},
-    engine::{ChannelId, PeerEvent, TransceiverId},
+    engine::{PeerEvent, TransceiverId},
     peer_connection::TrackEvent,
     rtp_transceiver::RtpTransceiver,
 };
 
 use super::{
-    Connection, interfaces,
+    Callbacks, Connection, interfaces,
     sockets::{TcpInput, UdpPort, connect_tcp},
 };
 
@@ -87,10 +87,16 @@ pub(super) async fn run(connection: Arc<Connection>) {
         }
         while task.tcp.try_join_next().is_some() {}
     }
-    task.connection.sockets.lock().clear();
-    // They may hold what holds the connection.
-    let callbacks = std::mem::take(&mut *task.connection.callbacks.lock());
-    drop(callbacks);
+}
+
+impl Drop for Task {
+    /// Also when a callback panicked: a connection without a task would only seem to live.
+    fn drop(&mut self) {
+        self.connection.close();
+        // They may hold what holds the connection.
+        let callbacks = std::mem::take(&mut *self.connection.callbacks.lock());
+        drop(callbacks);
+    }
 }
 
 impl Task {
@@ -135,33 +141,29 @@ impl Task {
     }
 
     fn handle(&mut self, event: PeerEvent) {
-        /// Calls without the lock, and keeps the callback unless it was replaced meanwhile.
-        macro_rules! call {
-            ($slot:ident, $argument:expr) => {{
-                let callback = self.connection.callbacks.lock().$slot.take();
-                if let Some(mut callback) = callback {
-                    callback($argument);
-                    self.connection
-                        .callbacks
-                        .lock()
-                        .$slot
-                        .get_or_insert(callback);
-                }
-            }};
-        }
         match event {
-            PeerEvent::ConnectionState(state) => call!(connection, state),
-            PeerEvent::IceConnectionState(state) => call!(ice, state),
-            PeerEvent::IceGatheringState(state) => call!(gathering, state),
-            PeerEvent::SignalingState(state) => call!(signaling, state),
-            PeerEvent::IceCandidate(candidate) => call!(candidate, candidate),
-            PeerEvent::NegotiationNeeded => call!(negotiation, 0),
-            PeerEvent::Track(id) => call!(track, self.track_event(id)),
+            PeerEvent::ConnectionState(state) => self.call(|c| &mut c.connection, |f| f(state)),
+            PeerEvent::IceConnectionState(state) => self.call(|c| &mut c.ice, |f| f(state)),
+            PeerEvent::IceGatheringState(state) => self.call(|c| &mut c.gathering, |f| f(state)),
+            PeerEvent::SignalingState(state) => self.call(|c| &mut c.signaling, |f| f(state)),
+            PeerEvent::IceCandidate(candidate) => self.call(|c| &mut c.candidate, |f| f(candidate)),
+            PeerEvent::NegotiationNeeded => self.call(|c| &mut c.negotiation, |f| f(0)),
+            PeerEvent::Track(id) => {
+                let event = self.track_event(id);
+                self.call(|c| &mut c.track, |f| f(event));
+            }
             PeerEvent::DataChannel(id) => {
-                call!(data_channel, DataChannel::new(self.connection.clone(), id));
+                let channel = DataChannel::new(self.connection.clone(), id);
+                self.call(|c| &mut c.data_channel, |f| f(channel));
                 self.deliver();
             }
-            PeerEvent::ChannelState(id, state) => self.channel_state(id, state),
+            PeerEvent::ChannelState(id, state) => {
+                self.call(|c| &mut c.channel(id).state, |f| f(state));
+                if state == DataChannelState::Closed {
+                    let callbacks = self.connection.callbacks.lock().forget(id);
+                    drop(callbacks);
+                }
+            }
             PeerEvent::ChannelMessage {
                 channel,
                 data,
@@ -175,21 +177,7 @@ impl Task {
                 self.deliver();
             }
             PeerEvent::ChannelBytesSent(id, bytes) => {
-                let callback = self
-                    .connection
-                    .callbacks
-                    .lock()
-                    .channel(id)
-                    .buffered_amount
-                    .take();
-                if let Some(mut callback) = callback {
-                    callback(bytes);
-                    let mut callbacks = self.connection.callbacks.lock();
-                    callbacks
-                        .channel(id)
-                        .buffered_amount
-                        .get_or_insert(callback);
-                }
+                self.call(|c| &mut c.channel(id).buffered_amount, |f| f(bytes));
             }
             PeerEvent::GatherCandidates => self.bind(&interfaces::addresses()),
             PeerEvent::GatherLoopback => {
@@ -220,45 +208,49 @@ impl Task {
             .with(|peer, now| peer.handle_udp_sockets(now, &bound));
     }
 
+    /// Calls without the lock, and keeps the callback unless it was replaced meanwhile.
+    fn call<C>(
+        &self,
+        slot: impl for<'a> Fn(&'a mut Callbacks) -> &'a mut Option<C>,
+        invoke: impl FnOnce(&mut C),
+    ) {
+        let callback = slot(&mut self.connection.callbacks.lock()).take();
+        let Some(mut callback) = callback else {
+            return;
+        };
+        invoke(&mut callback);
+        let replaced = {
+            let mut callbacks = self.connection.callbacks.lock();
+            let slot = slot(&mut callbacks);
+            match slot {
+                Some(_) => Some(callback),
+                None => {
+                    *slot = Some(callback);
+                    None
+                }
+            }
+        };
+        drop(replaced);
+    }
+
     /// Gives out messages that waited for a callback, in their order.
     fn deliver(&self) {
         loop {
-            let mut callbacks = self.connection.callbacks.lock();
-            let Some(id) = callbacks.deliverable() else {
+            let waiting = self.connection.callbacks.lock().take_deliverable();
+            let Some((id, messages)) = waiting else {
                 return;
             };
-            let channel = callbacks.channel(id);
-            let messages = channel.take_waiting();
-            let Some(mut callback) = channel.message.take() else {
-                return;
-            };
-            drop(callbacks);
-            for (data, binary) in &messages {
-                callback(DataBuffer {
-                    data,
-                    binary: *binary,
-                });
-            }
-            self.connection
-                .callbacks
-                .lock()
-                .channel(id)
-                .message
-                .get_or_insert(callback);
-        }
-    }
-
-    fn channel_state(&self, id: ChannelId, state: DataChannelState) {
-        let callback = self.connection.callbacks.lock().channel(id).state.take();
-        let kept = callback.map(|mut callback| {
-            callback(state);
-            callback
-        });
-        let mut callbacks = self.connection.callbacks.lock();
-        if state == DataChannelState::Closed {
-            callbacks.forget(id);
-        } else if let Some(callback) = kept {
-            callbacks.channel(id).state.get_or_insert(callback);
+            self.call(
+                |c| &mut c.channel(id).message,
+                |callback| {
+                    for (data, binary) in &messages {
+                        callback(DataBuffer {
+                            data,
+                            binary: *binary,
+                        });
+                    }
+                },
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! The codecs and header extensions that are offered, and a str0m instance that knows them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::{
     IceCreds, Rtc,
@@ -28,6 +28,9 @@ pub(super) const MAX_SENT_MESSAGE: usize = 64 * 1024;
 
 /// What may wait in the send buffers of all data channels together, as in libwebrtc.
 const MAX_BUFFERED_AMOUNT: usize = 16 * 1024 * 1024;
+
+/// How often str0m tells of round trips and of what the other side reports.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The payload types and extension ids in force. They belong to whoever offers first, and str0m
 /// wants them when it is built.
@@ -146,7 +149,8 @@ impl Formats {
             .set_local_ice_credentials(credentials.clone())
             .set_dtls_cert(certificate.clone())
             .set_sctp_max_buffered_amount(MAX_BUFFERED_AMOUNT)
-            .set_sctp_max_message_size(MAX_RECEIVED_MESSAGE);
+            .set_sctp_max_message_size(MAX_RECEIVED_MESSAGE)
+            .set_stats_interval(Some(STATISTICS_INTERVAL));
         let codecs = config.codec_config();
         let format = FormatParams::default;
         codecs.add_config(

@@ -75,6 +75,7 @@ impl Peer {
                 sequence_number: u64::from(rand::random::<u16>() / 2),
                 packets: 0,
                 bytes: 0,
+                reported: None,
             },
             receive: ReceiveSide {
                 track,

@@ -302,7 +302,7 @@ impl Peer {
 
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the rest is of str0m's SDP, of media below RTP, or statistics"
+        reason = "the rest is of str0m's SDP, of media below RTP, or counted by us"
     )]
     fn handle_event(&mut self, now: Instant, event: Event) {
         match event {
@@ -314,6 +314,8 @@ impl Peer {
                 self.handle_channel_message(message.id, message.data, message.binary);
             }
             Event::ChannelClose(handle) => self.handle_channel_close(handle),
+            Event::PeerStats(statistics) => self.take_round_trips(&statistics),
+            Event::MediaEgressStats(statistics) => self.take_reception(&statistics),
             Event::Closed => {
                 log::debug!("the other side closed the transport");
                 self.transport.dtls_connected = false;
@@ -330,7 +332,7 @@ impl Peer {
     }
 
     pub(super) fn set_connection_state(&mut self, state: PeerConnectionState) {
-        // Closed is final, and nothing but a new connection helps a failed one that lost its keys.
+        // Closed is final; a failed connection can come back by an ICE restart.
         if self.connection_state != state && self.connection_state != PeerConnectionState::Closed {
             log::debug!("connection: {:?} -> {state:?}", self.connection_state);
             self.connection_state = state;

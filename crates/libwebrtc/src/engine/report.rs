@@ -1,21 +1,27 @@
 //! Statistics reports, as far as they can be told (W3C webrtc-stats).
 
+use str0m::stats::{MediaEgressStats, PeerStats};
+
 use crate::{
-    media::{opus::IMPLEMENTATION, receiver::Receiver, sender::Sender},
+    media::{
+        opus::{CLOCK_RATE, IMPLEMENTATION},
+        receiver::Receiver,
+        sender::Sender,
+    },
     media_stream_track::MediaStreamTrack,
     peer_connection::PeerConnectionState,
     stats::{
         CandidatePairStats, CodecStats, DataChannelStats, DtlsTransportState,
         IceCandidatePairState, IceCandidateType, IceRole, InboundRtpStats, LocalCandidateStats,
-        MediaSourceStats, OutboundRtpStats, RemoteCandidateStats, RtcStats, TransportStats,
-        dictionaries,
+        MediaSourceStats, OutboundRtpStats, RemoteCandidateStats, RemoteInboundRtpStats, RtcStats,
+        TransportStats, dictionaries,
     },
 };
 
 use super::{
     peer::Peer,
     transceiver::{TrackKind, Transceiver, TransceiverId},
-    transport::Path,
+    transport::{Path, RoundTrips},
 };
 
 const TRANSPORT: &str = "T01";
@@ -33,6 +39,39 @@ pub(crate) enum Report {
 }
 
 impl Peer {
+    pub(super) fn take_round_trips(&mut self, statistics: &PeerStats) {
+        if let Some(pair) = &statistics.selected_candidate_pair {
+            self.transport.round_trips = RoundTrips {
+                last: pair.current_round_trip_time.unwrap_or_default(),
+                total: pair.total_round_trip_time,
+                count: pair.responses_received,
+            };
+        }
+    }
+
+    pub(super) fn take_reception(&mut self, statistics: &MediaEgressStats) {
+        let mid = statistics.mid.to_string();
+        let transceiver = self
+            .transceivers
+            .iter_mut()
+            .find(|transceiver| transceiver.mid() == Some(mid.as_str()));
+        // Without a loss there was no report since the last time.
+        let (Some(transceiver), Some(remote), Some(loss)) =
+            (transceiver, &statistics.remote, statistics.loss)
+        else {
+            return;
+        };
+        let reported = transceiver.send.reported.get_or_insert_default();
+        reported.packets_lost = remote.packets_lost;
+        reported.jitter = remote.jitter;
+        reported.fraction_lost = f64::from(loss);
+        if let Some(round_trip) = statistics.rtt {
+            reported.last_round_trip = round_trip;
+            reported.total_round_trip += round_trip;
+            reported.round_trips += 1;
+        }
+    }
+
     /// `timestamp` is in microseconds since the Unix epoch.
     pub(crate) fn report(&self, what: Report, timestamp: i64) -> Vec<RtcStats> {
         let mut writer = Writer {
@@ -75,7 +114,7 @@ impl Writer {
         let Some(track) = &send.track else { return };
         let source = format!("S{}", send.ssrc);
         self.entries.push(RtcStats::OutboundRtp(OutboundRtpStats {
-            rtc: self.entry(format!("O{}", send.ssrc)),
+            rtc: self.entry(outbound_id(send.ssrc)),
             stream: stream(transceiver.kind, send.ssrc),
             sent: dictionaries::SentRtpStreamStats {
                 packets_sent: send.packets,
@@ -84,11 +123,16 @@ impl Writer {
             outbound: dictionaries::OutboundRtpStreamStats {
                 mid: transceiver.mid().unwrap_or_default().to_owned(),
                 media_source_id: source.clone(),
+                remote_id: send
+                    .reported
+                    .map(|_| remote_inbound_id(send.ssrc))
+                    .unwrap_or_default(),
                 active: transceiver.is_sending(),
                 encoder_implementation: IMPLEMENTATION.to_owned(),
                 ..Default::default()
             },
         }));
+        self.remote_inbound(transceiver);
         let audio = send
             .encoder
             .as_deref()
@@ -103,6 +147,31 @@ impl Writer {
             audio: audio.audio_source(),
             ..Default::default()
         }));
+    }
+
+    fn remote_inbound(&mut self, transceiver: &Transceiver) {
+        let send = &transceiver.send;
+        let Some(reported) = &send.reported else {
+            return;
+        };
+        let packets_lost = reported.packets_lost.cast_signed();
+        self.entries
+            .push(RtcStats::RemoteInboundRtp(RemoteInboundRtpStats {
+                rtc: self.entry(remote_inbound_id(send.ssrc)),
+                stream: stream(transceiver.kind, send.ssrc),
+                received: dictionaries::ReceivedRtpStreamStats {
+                    packets_received: send.packets.saturating_sub(reported.packets_lost),
+                    packets_lost,
+                    jitter: f64::from(reported.jitter) / f64::from(CLOCK_RATE),
+                },
+                remote_inbound: dictionaries::RemoteInboundRtpStreamStats {
+                    local_id: outbound_id(send.ssrc),
+                    round_trip_time: reported.last_round_trip.as_secs_f64(),
+                    total_round_trip_time: reported.total_round_trip.as_secs_f64(),
+                    fraction_lost: reported.fraction_lost,
+                    round_trip_time_measurements: reported.round_trips,
+                },
+            }));
     }
 
     fn receiver(&mut self, transceiver: &Transceiver) {
@@ -139,7 +208,7 @@ impl Writer {
                 payload_type: peer.formats.opus.payload_type.into(),
                 transport_id: TRANSPORT.to_owned(),
                 mime_type: "audio/opus".to_owned(),
-                clock_rate: 48_000,
+                clock_rate: CLOCK_RATE,
                 channels: 2,
                 sdp_fmtp_line: peer.formats.opus.fmtp.clone(),
             },
@@ -211,6 +280,9 @@ impl Writer {
                     packets_received: transport.received.packets,
                     bytes_sent: transport.sent.bytes,
                     bytes_received: transport.received.bytes,
+                    current_round_trip_time: transport.round_trips.last.as_secs_f64(),
+                    total_round_trip_time: transport.round_trips.total.as_secs_f64(),
+                    responses_received: transport.round_trips.count,
                     ..Default::default()
                 },
             }));
@@ -225,6 +297,14 @@ impl Writer {
                 remote_candidate: candidate(path, path.remote),
             }));
     }
+}
+
+fn outbound_id(ssrc: u32) -> String {
+    format!("O{ssrc}")
+}
+
+fn remote_inbound_id(ssrc: u32) -> String {
+    format!("RI{ssrc}")
 }
 
 fn stream(kind: TrackKind, ssrc: u32) -> dictionaries::RtpStreamStats {

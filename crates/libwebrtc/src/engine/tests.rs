@@ -8,3 +8,4 @@ mod ice;
 mod negotiation;
 mod pair;
 mod republish;
+mod statistics;

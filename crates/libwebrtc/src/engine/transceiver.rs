@@ -1,6 +1,6 @@
 //! A transceiver as the engine keeps it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     MediaType,
@@ -57,6 +57,21 @@ pub(super) struct SendSide {
     pub(super) packets: u64,
     /// Payload only, as webrtc-stats counts.
     pub(super) bytes: u64,
+    /// What the other side says of it, once it has.
+    pub(super) reported: Option<Reception>,
+}
+
+/// How a stream of ours is received (RTCP receiver reports, RFC 3550 §6.4.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Reception {
+    pub(super) packets_lost: u64,
+    /// 0.0 to 1.0, since the report before.
+    pub(super) fraction_lost: f64,
+    /// In units of the RTP clock.
+    pub(super) jitter: u32,
+    pub(super) last_round_trip: Duration,
+    pub(super) total_round_trip: Duration,
+    pub(super) round_trips: u64,
 }
 
 pub(super) struct ReceiveSide {

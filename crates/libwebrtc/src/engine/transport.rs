@@ -51,6 +51,7 @@ pub(super) struct Transport {
     pub(super) selected: Option<Path>,
     pub(super) sent: Traffic,
     pub(super) received: Traffic,
+    pub(super) round_trips: RoundTrips,
 }
 
 /// Where packets go.
@@ -59,6 +60,14 @@ pub(super) struct Path {
     pub(super) protocol: Protocol,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
+}
+
+/// Measured with STUN on the selected pair.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RoundTrips {
+    pub(super) last: Duration,
+    pub(super) total: Duration,
+    pub(super) count: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,6 +104,7 @@ impl Transport {
             selected: None,
             sent: Traffic::default(),
             received: Traffic::default(),
+            round_trips: RoundTrips::default(),
         }
     }
 

@@ -99,14 +99,15 @@ pub fn workloads() -> Vec<Workload> {
         workload("jitter buffer with decoding", jitter_buffer()),
         workload("sending, 48 kHz source", send(CLOCK_RATE)),
         workload("sending, 24 kHz source", send(24_000)),
+        workload("sending silence", send_pcm(CLOCK_RATE, vec![0; FRAME])),
         workload("receiving, 48 kHz stream", receive(CLOCK_RATE)),
         workload("receiving, 16 kHz stream", receive(16_000)),
     ]
 }
 
 fn encode(rate: u32) -> Box<dyn FnMut()> {
-    let mut encoder = Encoder::new(rate, 1);
     let pcm = voice(rate, FRAMES);
+    let mut encoder = Encoder::new(rate, 1);
     let len = encoder.packet_len();
     let mut tick = 0;
     Box::new(move || {
@@ -157,11 +158,14 @@ fn jitter_buffer() -> Box<dyn FnMut()> {
 }
 
 fn send(rate: u32) -> Box<dyn FnMut()> {
+    send_pcm(rate, voice(rate, FRAMES))
+}
+
+fn send_pcm(rate: u32, pcm: Vec<i16>) -> Box<dyn FnMut()> {
     let source = NativeAudioSource::new(AudioSourceOptions::default(), rate, 1, 0);
     let track = RtcAudioTrack::local("measured", Some(source));
     let sender = Sender::new(&track, Box::new(drop)).expect("the track has a source");
     sender.set_active(true);
-    let pcm = voice(rate, FRAMES);
     let len = rate as usize / 100;
     let mut tick = 0;
     Box::new(move || {
@@ -173,7 +177,7 @@ fn send(rate: u32) -> Box<dyn FnMut()> {
 
 fn receive(rate: u32) -> Box<dyn FnMut()> {
     let receiver = Receiver::new();
-    receiver.listen_unclocked(Playout::new(rate, 1, Some(10)));
+    receiver.listen_unclocked(Playout::new(CLOCK_RATE, rate, 1, Some(10)));
     let mut arrivals = Arrivals::new();
     Box::new(move || {
         let (now, packet) = arrivals.next();

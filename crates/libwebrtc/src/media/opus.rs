@@ -30,6 +30,9 @@ const BITRATES: std::ops::RangeInclusive<u64> = 6_000..=510_000;
 /// The largest packet that fits a datagram with SRTP around it.
 const MAX_PACKET_BYTES: usize = 1_275;
 
+/// A packet of 20 ms of silence (CELT, fullband, mono, a frame without payload).
+pub(crate) const SILENCE: &[u8] = &[0xf8, 0xff, 0xfe];
+
 fn channels(count: usize) -> Channels {
     if count == 1 {
         Channels::Mono
@@ -43,6 +46,7 @@ pub(crate) struct Encoder {
     inner: ropus::Encoder,
     rate: u32,
     channels: usize,
+    bitrate: Option<u64>,
     packet: [u8; MAX_PACKET_BYTES],
 }
 
@@ -71,6 +75,7 @@ impl Encoder {
             inner,
             rate,
             channels: channel_count,
+            bitrate: None,
             packet: [0; MAX_PACKET_BYTES],
         }
     }
@@ -80,8 +85,16 @@ impl Encoder {
         (self.rate / PACKETS_PER_SECOND) as usize * self.channels
     }
 
+    /// Starts anew, as a decoder does after [`SILENCE`].
+    pub(crate) fn reset(&mut self) {
+        let bitrate = self.bitrate;
+        *self = Self::new(self.rate, self.channels);
+        self.set_bitrate(bitrate);
+    }
+
     /// `None` returns to the default.
     pub(crate) fn set_bitrate(&mut self, bits_per_second: Option<u64>) {
+        self.bitrate = bits_per_second;
         let default = u64::from(DEFAULT_BITRATE_PER_CHANNEL) * self.channels as u64;
         let bitrate = bits_per_second
             .unwrap_or(default)

@@ -1,4 +1,4 @@
-//! The queue between a remote track and one audio stream of the application.
+//! The queue between a track and one audio stream of the application.
 
 use std::{
     collections::VecDeque,
@@ -8,10 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    opus::CLOCK_RATE,
-    resample::{Resampler, remix},
-};
+use super::resample::{Resampler, remix};
 use crate::audio_frame::AudioFrame;
 
 /// Turns what a track plays into 10 ms frames of the rate and channel count that were asked for.
@@ -36,14 +33,20 @@ struct State {
 }
 
 impl Playout {
-    /// `sample_rate` is in Hz, at least 100; `channels` at least 1.
-    pub(crate) fn new(sample_rate: u32, channels: u32, capacity: Option<usize>) -> Arc<Self> {
+    /// `track_rate` is what will be pushed, `sample_rate` what is wanted: in Hz, at least 100.
+    /// `channels` is at least 1.
+    pub(crate) fn new(
+        track_rate: u32,
+        sample_rate: u32,
+        channels: u32,
+        capacity: Option<usize>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             sample_rate,
             channels,
             capacity,
             state: Mutex::new(State {
-                resampler: Resampler::new(CLOCK_RATE, sample_rate, channels as usize),
+                resampler: Resampler::new(track_rate, sample_rate, channels as usize),
                 mixed: Vec::new(),
                 pending: Vec::new(),
                 frames: VecDeque::new(),
@@ -57,7 +60,7 @@ impl Playout {
         self.channels
     }
 
-    /// Takes interleaved 48 kHz audio of any length.
+    /// Takes interleaved audio of any length.
     pub(crate) fn push(&self, pcm: &[i16], channels: usize) {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -138,7 +141,7 @@ mod tests {
             (8_000, 2),
             (24_000, 4),
         ] {
-            let playout = Playout::new(rate, channels, None);
+            let playout = Playout::new(48_000, rate, channels, None);
             for _ in 0..5 {
                 playout.push(&[1_000; 960], 2);
             }
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_its_oldest_frame() {
-        let playout = Playout::new(48_000, 1, Some(3));
+        let playout = Playout::new(48_000, 48_000, 1, Some(3));
         for value in 1..=5 {
             playout.push(&[value; 480], 1);
         }
@@ -165,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_closed_queue_ends() {
-        let playout = Playout::new(48_000, 1, None);
+        let playout = Playout::new(48_000, 48_000, 1, None);
         playout.push(&[1; 480], 1);
         playout.close();
         playout.push(&[1; 480], 1);

@@ -280,7 +280,7 @@ mod tests {
 
     /// Attaches without the clock; the test ticks.
     fn attach(receiver: &Receiver, channels: u32) -> Arc<Playout> {
-        let playout = Playout::new(48_000, channels, None);
+        let playout = Playout::new(CLOCK_RATE, CLOCK_RATE, channels, None);
         receiver.listen_unclocked(playout.clone());
         playout
     }

@@ -17,6 +17,10 @@ use crate::{audio_track::RtcAudioTrack, stats::dictionaries::AudioSourceStats};
 /// The duration of a packet in RTP clock ticks: 20 ms.
 const TICKS_PER_PACKET: u32 = CLOCK_RATE / 50;
 
+/// After so many packets of silence (100 ms) the encoder has nothing left to tell; it would take
+/// as long over silence as over speech.
+const ENCODED_SILENCE: u32 = 5;
+
 /// Audio above this level is marked as voice (the V bit of RFC 6464).
 const VOICE_DBOV: i8 = -60;
 
@@ -77,6 +81,8 @@ struct State {
     pending: Vec<i16>,
     timestamp: u32,
     marker: bool,
+    /// Packets of silence since the last sound.
+    silent: u32,
     stats: SenderStats,
 }
 
@@ -100,6 +106,7 @@ impl Sender {
                 pending: Vec::new(),
                 timestamp: rand::random(),
                 marker: true,
+                silent: 0,
                 stats: SenderStats::default(),
             }),
             output,
@@ -166,7 +173,20 @@ impl State {
             self.stats.total_samples_duration += seconds;
             let timestamp = self.timestamp;
             self.timestamp = timestamp.wrapping_add(TICKS_PER_PACKET);
-            match self.encoder.encode(pcm) {
+            if energy > 0.0 {
+                if self.silent > ENCODED_SILENCE {
+                    self.encoder.reset();
+                }
+                self.silent = 0;
+            } else {
+                self.silent = self.silent.saturating_add(1);
+            }
+            let encoded = if self.silent > ENCODED_SILENCE {
+                Ok(opus::SILENCE)
+            } else {
+                self.encoder.encode(pcm)
+            };
+            match encoded {
                 Ok(payload) => {
                     let audio_level_dbov = dbov(energy);
                     packets.push(EncodedPacket {
@@ -319,6 +339,8 @@ mod tests {
         assert!(peak(5..10) > 8_000);
         assert!(peak(13..20) < 50, "{}", peak(13..20));
         assert!(peak(23..30) > 8_000);
+        assert!(peak(0..30) < 12_000, "no click: {}", peak(0..30));
+        assert_eq!(packets[17].payload, opus::SILENCE);
     }
 
     #[test]

@@ -265,10 +265,8 @@ impl Pair {
         for end in [&mut self.left, &mut self.right] {
             end.take_events(now);
         }
-        for (from, to) in [(&mut self.left, &mut self.right)] {
-            exchange_candidates(from, to, now);
-            exchange_candidates(to, from, now);
-        }
+        signal_candidates(&mut self.left, &mut self.right, now);
+        signal_candidates(&mut self.right, &mut self.left, now);
         for end in [&mut self.left, &mut self.right] {
             end.take_events(now);
             while let Some(transmit) = end.peer.poll_transmit() {
@@ -285,8 +283,8 @@ impl Pair {
     }
 }
 
-/// Signals candidates once the other side has a description.
-fn exchange_candidates(from: &mut Endpoint, to: &mut Endpoint, now: Instant) {
+/// Once the other side has a description.
+fn signal_candidates(from: &mut Endpoint, to: &mut Endpoint, now: Instant) {
     while let Some(candidate) = from.candidates.front() {
         if to.peer.add_ice_candidate(now, candidate).is_err() {
             return;

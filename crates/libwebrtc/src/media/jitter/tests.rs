@@ -264,6 +264,31 @@ fn clocks_that_drift_cost_neither_audio_nor_delay() {
 }
 
 #[test]
+fn a_loss_is_no_excuse_for_more_delay() {
+    let mut stream = Stream::new();
+    stream.run(1, 0, 100, 0);
+    let wanted = ms(300);
+    let timestamp = 90 * 960;
+    let arrival = timestamp + stream.buffer.delay.reference() + wanted;
+    stream.buffer.delay.observe(arrival, timestamp);
+    assert!(stream.buffer.delay.target() > wanted);
+    let before = stream.buffer.stats().concealed;
+    stream.run(1, 101, 10, 101 * 960);
+    let concealed = stream.buffer.stats().concealed - before;
+    assert!((960..2_000).contains(&concealed), "{concealed} samples");
+}
+
+#[test]
+fn packets_of_a_far_future_are_not_hoarded() {
+    let mut stream = Stream::new();
+    for i in 0..2_000 {
+        stream.send(1, i, i as u32 * 100, 0);
+    }
+    assert_eq!(stream.buffer.packets.len(), CAPACITY);
+    assert_eq!(stream.buffer.stats().discarded, 2_000 - CAPACITY as u64);
+}
+
+#[test]
 fn duplicates_and_late_packets_are_discarded() {
     let mut stream = Stream::new();
     stream.run(1, 0, 50, 0);
