@@ -15,7 +15,7 @@ Reads LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET from the environment, 
 Exit codes:
   0    a worker took the call
   2    usage or settings
-  3    LiveKit cannot be reached
+  3    LiveKit cannot be reached, or does not answer
   4    LiveKit refused the request
   5    no worker took the call in time; it was withdrawn, nobody will be called
   6    a call that nobody took could not be withdrawn; a worker may still take it
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) from: Option<String>,
 
-    /// Whom \"Transfer me.\" leads to [default: DEFAULT_TRANSFER_NUMBER of the agent]
+    /// Whom "Transfer me." leads to [default: DEFAULT_TRANSFER_NUMBER of the agent]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) transfer_to: Option<String>,
 

@@ -24,6 +24,18 @@ pub(crate) enum DialerError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The request went out, and the answer did not come.
+    #[error("LiveKit at {url} did not answer")]
+    NoAnswer {
+        url: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// livekit-server answers in plain text, which its client cannot read, when it refuses the key.
+    #[error(
+        "LiveKit at {url} refused the request without a reason, as it does with a wrong API key"
+    )]
+    Unexplained { url: String },
     #[error("LiveKit refused the API key ({message})")]
     ApiKeyRefused { message: String },
     #[error("LiveKit refused the call with {code} ({message})")]
@@ -55,10 +67,18 @@ impl DialerError {
     /// Sorts what LiveKit's client reports.
     pub(crate) fn from_service(livekit: &LiveKitSettings, error: ServiceError) -> Self {
         match error {
-            ServiceError::Twirp(ServerError::Request(source)) => Self::Unreachable {
-                url: livekit.api_url(),
-                source: Box::new(source),
-            },
+            ServiceError::Twirp(ServerError::Request(source)) => {
+                let url = livekit.api_url();
+                if source.is_decode() {
+                    return Self::Unexplained { url };
+                }
+                let is_connect = source.is_connect();
+                let source = Box::new(source);
+                match is_connect {
+                    true => Self::Unreachable { url, source },
+                    false => Self::NoAnswer { url, source },
+                }
+            }
             ServiceError::Twirp(ServerError::Twirp(refusal)) => {
                 let (code, message) = (refusal.code, refusal.msg);
                 match code.as_str() {
@@ -70,6 +90,11 @@ impl DialerError {
         }
     }
 
+    /// Tells whether LiveKit may have taken the request all the same, so that it has to be withdrawn.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        matches!(self, Self::NoAnswer { .. } | Self::Protocol(_))
+    }
+
     /// Returns what to do about it, if that is not plain from the message.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
@@ -77,8 +102,14 @@ impl DialerError {
                 source: ParsePhoneNumberError::MissingCountryCode,
                 ..
             } => "write the country code, or set DEFAULT_REGION",
-            Self::Unreachable { .. } => "check LIVEKIT_URL, and that the server is running",
-            Self::ApiKeyRefused { .. } => {
+            Self::Number {
+                source: ParsePhoneNumberError::TooShort { .. },
+                ..
+            } => "emergency numbers and short codes cannot be called",
+            Self::Unreachable { .. } | Self::NoAnswer { .. } => {
+                "check LIVEKIT_URL, and that the server is running"
+            }
+            Self::Unexplained { .. } | Self::ApiKeyRefused { .. } => {
                 "check LIVEKIT_API_KEY and LIVEKIT_API_SECRET, and the clock of this machine"
             }
             Self::NoWorker { .. } => {
@@ -98,8 +129,11 @@ impl DialerError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Load(_) | Self::Settings(_) | Self::Number { .. } => 2,
-            Self::Unreachable { .. } => 3,
-            Self::ApiKeyRefused { .. } | Self::Refused { .. } | Self::Protocol(_) => 4,
+            Self::Unreachable { .. } | Self::NoAnswer { .. } => 3,
+            Self::Unexplained { .. }
+            | Self::ApiKeyRefused { .. }
+            | Self::Refused { .. }
+            | Self::Protocol(_) => 4,
             Self::NoWorker { .. } => 5,
             Self::NotWithdrawn { .. } => 6,
             Self::Interrupted => 130,

@@ -36,13 +36,13 @@ async fn run(args: &Args) -> Result<(), DialerError> {
     let (livekit, settings) = environment.settings()?;
     let call = call::plan(args, settings)?;
     output::dialling(args, &call);
-    let job = tokio::select! {
-        job = dispatch::dispatch(&livekit, &call, args.timeout()) => job?,
+    let taken = tokio::select! {
+        taken = dispatch::dispatch(&livekit, &call, args.timeout()) => taken?,
         _ = tokio::signal::ctrl_c() => {
             dispatch::withdraw(&livekit, &call).await?;
             return Err(DialerError::Interrupted);
         }
     };
-    output::dispatched(args, &call, &job);
+    output::dispatched(args, &call, &taken);
     Ok(())
 }

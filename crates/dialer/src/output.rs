@@ -16,7 +16,7 @@ use transfer_core::JobMetadata;
 
 use crate::call::Call;
 use crate::cli::Args;
-use crate::dispatch::TakenJob;
+use crate::dispatch::Taken;
 use crate::error::DialerError;
 
 /// What `--json` prints.
@@ -59,12 +59,16 @@ pub(crate) fn dialling(args: &Args, call: &Call) {
 }
 
 /// Prints that a worker has taken the call.
-pub(crate) fn dispatched(args: &Args, call: &Call, job: &TakenJob) {
+pub(crate) fn dispatched(args: &Args, call: &Call, taken: &Taken) {
     if args.json {
-        return print_json(call, Some(job));
+        print_json(call, Some(taken));
+    } else {
+        println!("\u{2705} Call Dispatched Successfully!");
+        println!("Dispatch ID: {}", taken.dispatch_id);
     }
-    println!("\u{2705} Call Dispatched Successfully!");
-    println!("Dispatch ID: {}", job.dispatch_id);
+    if taken.job.is_none() {
+        eprintln!("note: the call is over already; the worker's log says how it ended");
+    }
 }
 
 /// Prints the failure with its cause, and what to do about it.
@@ -92,14 +96,15 @@ fn warnings(args: &Args) {
     }
 }
 
-fn print_json(call: &Call, job: Option<&TakenJob>) {
+fn print_json(call: &Call, taken: Option<&Taken>) {
+    let job = taken.and_then(|taken| taken.job.as_ref());
     let report = Report {
         room: &call.room,
         agent_name: &call.agent_name,
         metadata: &call.metadata,
-        dispatch_id: job.map(|job| job.dispatch_id.as_str()),
-        job_id: job.map(|job| job.job_id.as_str()),
-        worker_id: job.map(|job| job.worker_id.as_str()),
+        dispatch_id: taken.map(|taken| taken.dispatch_id.as_str()),
+        job_id: job.map(|job| job.id.as_str()),
+        worker_id: job.and_then(|job| Some(job.state.as_ref()?.worker_id.as_str())),
     };
     let json = serde_json::to_string(&report).expect("strings always serialize");
     println!("{json}");

@@ -42,7 +42,7 @@ fn help_documents_flags_and_exit_codes() {
         Options:
               --to <NUMBER>           Phone number to call, such as +919876543210
               --from <NUMBER>         Caller number to show, if the carrier allows it [default: the trunk's own]
-              --transfer-to <NUMBER>  Whom \"Transfer me.\" leads to [default: DEFAULT_TRANSFER_NUMBER of the agent]
+              --transfer-to <NUMBER>  Whom "Transfer me." leads to [default: DEFAULT_TRANSFER_NUMBER of the agent]
               --header <KEY=VALUE>    SIP header for the INVITE; repeatable. Vobiz passes on names that start with X-VH-
               --timeout <SECONDS>     Seconds to wait for a worker to take the call [default: 10]
               --json                  Print one JSON object
@@ -54,7 +54,7 @@ fn help_documents_flags_and_exit_codes() {
         Exit codes:
           0    a worker took the call
           2    usage or settings
-          3    LiveKit cannot be reached
+          3    LiveKit cannot be reached, or does not answer
           4    LiveKit refused the request
           5    no worker took the call in time; it was withdrawn, nobody will be called
           6    a call that nobody took could not be withdrawn; a worker may still take it
@@ -181,6 +181,7 @@ fn emergency_numbers_are_not_dialled() {
         2,
         expect![[r#"
             ❌ Error dispatching call: --to is not a phone number: 5 digits with the country code are too few for a phone number
+            hint: emergency numbers and short codes cannot be called
         "#]],
     );
 }

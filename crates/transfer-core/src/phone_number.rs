@@ -294,23 +294,19 @@ fn international_digits(
     dialled: &str,
     region: Option<Region>,
 ) -> Result<String, ParsePhoneNumberError> {
-    // ITU-T E.164 recommends 00 to everybody, so it is read that way where another one is used, too.
-    let plan = match (region, dialled.strip_prefix("00")) {
-        (Some(region), _) => region.plan(),
-        (None, Some(international)) => return Ok(international.to_owned()),
-        (None, None) => return Err(ParsePhoneNumberError::MissingCountryCode),
-    };
-    let plan = plan.ok_or(ParsePhoneNumberError::MissingCountryCode)?;
+    let plan = region.and_then(Region::plan);
     let prefix = plan
-        .international_prefix()
+        .and_then(Metadata::international_prefix)
         .and_then(|prefix| prefix.find(dialled))
         .filter(|prefix| prefix.start() == 0);
     if let Some(prefix) = prefix {
         return Ok(dialled[prefix.end()..].to_owned());
     }
+    // ITU-T E.164 recommends 00 to everybody, so it is read that way also where another one is used.
     if let Some(international) = dialled.strip_prefix("00") {
         return Ok(international.to_owned());
     }
+    let plan = plan.ok_or(ParsePhoneNumberError::MissingCountryCode)?;
     let code = plan.country_code().to_string();
     let national = without_national_prefix(dialled, plan);
     if !is_in_service(&national, plan)
