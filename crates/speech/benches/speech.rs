@@ -39,6 +39,12 @@ fn main() {
     );
 
     println!(
+        "memory: {} with both models loaded, {} at most while loading",
+        memory("VmRSS:"),
+        memory("VmHWM:")
+    );
+
+    println!(
         "\n| Piper | audio s | ms | CPU ms | CPU of real time |\n| --- | --- | --- | --- | --- |"
     );
     for sentence in ["Sure.", SENTENCES[0], SENTENCES[1]] {
@@ -87,6 +93,7 @@ fn main() {
             endpointer.push(frame);
         }
     });
+    println!("memory: {} at most", memory("VmHWM:"));
     println!(
         "endpointing: {:.5} of real time",
         took.cpu.as_secs_f64() / 60.0
@@ -133,6 +140,16 @@ fn cpu_time() -> Duration {
         line.split_whitespace().next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanoseconds.sum())
+}
+
+/// A line of `/proc/self/status`.
+fn memory(name: &str) -> String {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib: u64 = line
+        .and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .expect("the kernel counts memory");
+    format!("{} MB", kib * 1024 / 1_000_000)
 }
 
 fn ms(duration: Duration) -> f64 {

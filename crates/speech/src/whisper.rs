@@ -57,7 +57,7 @@ impl Pass {
 }
 
 /// What was said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transcript {
     /// As Whisper spells it; empty when nobody spoke.
     pub text: String,
