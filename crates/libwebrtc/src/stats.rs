@@ -43,10 +43,6 @@ macro_rules! enums {
 /// One entry of a statistics report (`RTCStatsType`, §8.1).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the shape is upstream's, and reports are short"
-)]
 pub enum RtcStats {
     Codec(CodecStats),
     InboundRtp(InboundRtpStats),
@@ -128,9 +124,11 @@ entries! {
 
 enums! {
     /// Why a sender's quality is limited (`RTCQualityLimitationReason`).
-    "kebab-case" QualityLimitationReason { None, Cpu, Bandwidth, Other }
+    #[derive(Default)]
+    "kebab-case" QualityLimitationReason { #[default] None, Cpu, Bandwidth, Other }
     /// `RTCIceRole` (RFC 8445).
-    "kebab-case" IceRole { Unknown, Controlling, Controlled }
+    #[derive(Default)]
+    "kebab-case" IceRole { #[default] Unknown, Controlling, Controlled }
     /// `RTCDtlsTransportState`.
     "kebab-case" DtlsTransportState { New, Connecting, Connected, Closed, Failed }
     /// `RTCIceTransportState`.
@@ -151,18 +149,6 @@ enums! {
     "kebab-case" IceServerTransportProtocol { Udp, Tcp, Tls }
     /// `RTCIceTcpCandidateType` (RFC 6544).
     "kebab-case" IceTcpCandidateType { Active, Passive, So }
-}
-
-impl Default for QualityLimitationReason {
-    fn default() -> Self {
-        Self::None
-    }
-}
-
-impl Default for IceRole {
-    fn default() -> Self {
-        Self::Unknown
-    }
 }
 
 /// The dictionaries that the entries are composed of; section numbers are webrtc-stats'.

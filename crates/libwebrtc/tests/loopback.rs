@@ -1,5 +1,8 @@
 //! Two peer connections of the public API in one process, over real sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where its helpers do")]
+#![expect(clippy::disallowed_methods, reason = "limits are real time here")]
+
 use std::{
     net::UdpSocket,
     sync::{Arc, Mutex},

@@ -78,10 +78,6 @@ fn entries_refer_to_each_other() {
     }
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "these are all that a report has"
-)]
 fn id(entry: &RtcStats) -> String {
     match entry {
         RtcStats::Codec(e) => &e.rtc,
@@ -100,10 +96,6 @@ fn id(entry: &RtcStats) -> String {
     .clone()
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the others refer to nothing"
-)]
 fn references(entry: &RtcStats) -> Vec<String> {
     match entry {
         RtcStats::InboundRtp(e) => vec![e.stream.transport_id.clone(), e.stream.codec_id.clone()],
