@@ -77,7 +77,7 @@ impl GoServer {
 
 /// A program of this workspace, as cargo built it beside the running one.
 pub fn product(name: &str) -> anyhow::Result<PathBuf> {
-    let path = profile_dir()?.join(name);
+    let path = products_dir()?.join(name);
     if !path.is_file() {
         bail!("{} is not built\nhint: run `cargo build --workspace`", path.display());
     }
@@ -86,7 +86,7 @@ pub fn product(name: &str) -> anyhow::Result<PathBuf> {
 
 /// The folder for what runs leave behind, `target/e2e`.
 pub fn runs_dir() -> anyhow::Result<PathBuf> {
-    let target = profile_dir()?.parent().context("a cargo profile lies in a target folder")?.to_owned();
+    let target = products_dir()?.parent().context("a cargo profile lies in a target folder")?.to_owned();
     let dir = target.join("e2e");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     Ok(dir)
@@ -108,8 +108,8 @@ fn cache_dir() -> anyhow::Result<PathBuf> {
     Ok(cache.join("sip-transfer-agent"))
 }
 
-/// `target/<profile>`: tests run in `deps` below it, binaries in it.
-fn profile_dir() -> anyhow::Result<PathBuf> {
+/// `target/<profile>`: binaries lie in it, tests in `deps` below it.
+pub fn products_dir() -> anyhow::Result<PathBuf> {
     let exe = env::current_exe().context("cannot tell where the running program lies")?;
     let dir = exe.parent().context("a program lies in a folder")?;
     let dir = if dir.ends_with("deps") { dir.parent().context("`deps` lies in a profile folder")? } else { dir };

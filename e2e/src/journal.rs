@@ -53,6 +53,26 @@ impl<E: Clone + fmt::Debug> Journal<E> {
         self.entries.borrow().iter().filter_map(pick).collect()
     }
 
+    /// Gives every entry to `see`, those that are there and those to come, until the program ends.
+    pub async fn follow(mut self, mut see: impl FnMut(&E)) {
+        let mut seen = 0;
+        loop {
+            for entry in self.entries.borrow_and_update().iter().skip(seen) {
+                see(entry);
+                seen += 1;
+            }
+            if self.entries.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Position of the first entry at or after `from` that `is_it` takes, if it was written yet.
+    pub fn position_after(&self, from: usize, is_it: impl Fn(&E) -> bool) -> Option<usize> {
+        let entries = self.entries.borrow();
+        entries.iter().skip(from).position(is_it).map(|at| from + at)
+    }
+
     /// Waits for the first entry that `pick` takes.
     ///
     /// # Errors

@@ -33,15 +33,17 @@ impl Ladder {
     ///
     /// `None` for what is not part of a call: registrations and our own pings.
     pub fn rung(&mut self, message: &SipMessage) -> Option<String> {
+        let rung = Self::untimed_rung(message)?;
+        let start = *self.start.get_or_insert(message.at);
+        Some(format!("{:8.3} {rung}", message.at.saturating_sub(start).as_secs_f64()))
+    }
+
+    /// As [`Ladder::rung`], without the time.
+    pub fn untimed_rung(message: &SipMessage) -> Option<String> {
         let of_a_call = message.from != PROBE
             && message.to != PROBE
             && message.header("CSeq").is_some_and(|cseq| !cseq.ends_with("REGISTER"));
-        if !of_a_call {
-            return None;
-        }
-        let start = *self.start.get_or_insert(message.at);
-        let seconds = message.at.saturating_sub(start).as_secs_f64();
-        Some(format!("{seconds:8.3} {} {message}", arrow(message.from, message.to)))
+        of_a_call.then(|| format!("{} {message}", arrow(message.from, message.to)))
     }
 }
 

@@ -24,6 +24,7 @@
 //!    the wire from a capture ([`capture`]); what the agent did from its log ([`worker`]).
 
 pub mod binaries;
+pub mod call;
 pub mod capture;
 pub mod carrier;
 pub mod journal;
@@ -34,7 +35,7 @@ pub mod namespace;
 pub mod party;
 pub mod phone;
 mod probe;
-pub mod process;
+mod process;
 pub mod recording;
 pub mod redis;
 pub mod sip;
@@ -42,5 +43,7 @@ pub mod tone;
 pub mod tool;
 pub mod utterance;
 pub mod wait;
+pub mod words;
+pub mod wire;
 pub mod worker;
 pub mod world;

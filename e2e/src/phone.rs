@@ -15,14 +15,14 @@ use speech::Pcm;
 use crate::{
     binaries::debian,
     carrier::phone_password,
-    journal::Journal,
+    journal::{Journal, Writer, journal},
     party::{
         CALLEE, CALLEE_NUMBER, CARRIER, DOMAIN, LIVE_AGENT, LIVE_AGENT_NUMBER, SIP_PORT, TARGET, TARGET_NUMBER,
     },
     process::Process,
     recording::Recording,
     tone::Pilot,
-    utterance::{self, RATE, Voice, Voices},
+    utterance::{self, Voice, Voices},
     wait::{LIMIT, Unmet, wait_for_condition},
 };
 
@@ -42,6 +42,17 @@ pub enum Codecs {
     Wideband,
     /// G.711 µ-law and A-law only, as most mobile networks.
     Narrowband,
+}
+
+impl Codecs {
+    /// The rate of the phone's sound files, in Hz: that of the codec, since baresip resamples badly enough for
+    /// Whisper to misunderstand.
+    fn sample_rate(self) -> u32 {
+        match self {
+            Self::Wideband => 16_000,
+            Self::Narrowband => 8_000,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +119,8 @@ pub struct Phone {
     dir: PathBuf,
     voices: Arc<Voices>,
     control: Control,
+    speaker: Writer<String>,
+    words: Journal<String>,
     process: Process,
 }
 
@@ -117,9 +130,10 @@ impl Phone {
         let own_dir = dir.join(settings.name);
         let recordings = own_dir.join(RECORDINGS);
         fs::create_dir_all(&recordings).with_context(|| format!("cannot create {}", recordings.display()))?;
-        let silence = Pcm { sample_rate: RATE, samples: Vec::new() };
+        let rate = settings.codecs.sample_rate();
+        let silence = Pcm { sample_rate: rate, samples: Vec::new() };
         let (path, pilot) = (own_dir.join(QUIET), settings.pilot);
-        tokio::task::spawn_blocking(move || utterance::write(&path, &silence, pilot)).await??;
+        tokio::task::spawn_blocking(move || utterance::write(&path, &silence, pilot, rate)).await??;
         fs::write(own_dir.join("config"), config(&settings))?;
         fs::write(own_dir.join("accounts"), account(&settings))?;
         fs::write(own_dir.join("contacts"), "")?;
@@ -129,7 +143,8 @@ impl Phone {
         let mut process = Process::spawn(settings.name, &mut command, dir)?;
         process.wait_for_log("[1 binding]").await?;
         let control = Control::connect(settings.name, settings.address).await?;
-        Ok(Self { settings, dir: own_dir, voices, control, process })
+        let (speaker, words) = journal(format!("the person at phone {}", settings.name));
+        Ok(Self { settings, dir: own_dir, voices, control, speaker, words, process })
     }
 
     pub fn settings(&self) -> &PhoneSettings {
@@ -139,6 +154,11 @@ impl Phone {
     /// What happened to the phone.
     pub fn events(&self) -> &Journal<PhoneEvent> {
         self.control.events()
+    }
+
+    /// What the person at the phone has said; each entry comes with its first word.
+    pub fn words(&self) -> &Journal<String> {
+        &self.words
     }
 
     /// Waits until the phone rings.
@@ -193,7 +213,7 @@ impl Phone {
         self.control.command("hangup", "").await.map(drop)
     }
 
-    /// Toggles the microphone of the running call, pilot tone and all.
+    /// Mutes the running call, pilot tone and all, or lets it be heard again.
     pub async fn mute(&self) -> anyhow::Result<()> {
         self.control.command("mute", "").await.map(drop)
     }
@@ -204,6 +224,7 @@ impl Phone {
         let (file, spoken) = self.utterance(text).await?;
         let begun = leg.said.pcm()?.duration();
         self.play(&file).await?;
+        self.speaker.write(text.to_owned());
         let what = format!("{} to say `{text}`", self.settings.name);
         wait_for_condition(&what, spoken + LIMIT, async || {
             let sent = leg.said.pcm()?.duration().saturating_sub(begun);
@@ -246,9 +267,9 @@ impl Phone {
         let words: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let file = format!("{words:.60}.wav");
         let (voices, dir, path, text) = (self.voices.clone(), self.dir.clone(), self.dir.join(&file), text.to_owned());
-        let PhoneSettings { voice, pilot, .. } = self.settings;
+        let PhoneSettings { voice, pilot, codecs, .. } = self.settings;
         let spoken = tokio::task::spawn_blocking(move || {
-            utterance::write(&path, &voices.say(voice, &text, &dir)?, pilot)
+            utterance::write(&path, &voices.say(voice, &text, &dir)?, pilot, codecs.sample_rate())
         });
         Ok((file, spoken.await??))
     }
@@ -286,6 +307,7 @@ impl Phone {
 fn config(settings: &PhoneSettings) -> String {
     let address = settings.address;
     let control = control::PORT;
+    let rate = settings.codecs.sample_rate();
     format!(
         "poll_method epoll
 sip_listen {address}:{SIP_PORT}
@@ -295,8 +317,8 @@ call_max_calls 4
 audio_source aufile,{QUIET}
 audio_player aubridge,nobody
 audio_alert aubridge,nobody
-ausrc_srate {RATE}
-auplay_srate {RATE}
+ausrc_srate {rate}
+auplay_srate {rate}
 ausrc_channels 1
 auplay_channels 1
 rtp_ports 21000-21200

@@ -20,7 +20,7 @@ use crate::wait::{LIMIT, Unmet, wait_for_condition};
 const TAIL: usize = 15;
 
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
@@ -28,7 +28,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` with stdout and stderr in `<dir>/<name>.log`, whose first line is the command.
-    pub fn spawn(name: &str, command: &mut Command, dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn spawn(name: &str, command: &mut Command, dir: &Path) -> anyhow::Result<Self> {
         let (mut log_file, log) = create_log(name, command, dir)?;
         let stderr = log_file.try_clone().context("cannot share a log file")?;
         log_file.flush()?;
@@ -44,7 +44,7 @@ impl Process {
     /// As [`Process::spawn`], and gives each line of `stream` to `on_line` as it comes.
     ///
     /// `on_line` is dropped when the stream ends; the other stream goes to the log only.
-    pub fn spawn_with_lines(
+    pub(crate) fn spawn_with_lines(
         name: &str,
         command: &mut Command,
         dir: &Path,
@@ -69,13 +69,13 @@ impl Process {
     }
 
     /// Everything the process wrote to its log so far.
-    pub fn log_text(&self) -> anyhow::Result<String> {
+    pub(crate) fn log_text(&self) -> anyhow::Result<String> {
         let bytes = fs::read(&self.log).with_context(|| format!("cannot read {}", self.log.display()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Polls `ready` until it holds, and fails at once when the process exits first.
-    pub async fn wait_until_ready(&mut self, what: &str, mut ready: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+    pub(crate) async fn wait_until_ready(&mut self, what: &str, mut ready: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
         let what = format!("{} to {what}", self.name);
         wait_for_condition(&what, LIMIT, async || {
             self.check_running()?;
@@ -85,7 +85,7 @@ impl Process {
     }
 
     /// As [`Process::wait_until_ready`], for a text in the log.
-    pub async fn wait_for_log(&mut self, text: &str) -> anyhow::Result<()> {
+    pub(crate) async fn wait_for_log(&mut self, text: &str) -> anyhow::Result<()> {
         let what = format!("{} to log `{text}`", self.name);
         wait_for_condition(&what, LIMIT, async || {
             self.check_running()?;
@@ -95,7 +95,7 @@ impl Process {
     }
 
     /// Fails with the end of the log when the process is gone.
-    pub fn check_running(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn check_running(&mut self) -> anyhow::Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
         let log = self.log_text()?;
         let lines: Vec<_> = log.lines().collect();
@@ -104,20 +104,17 @@ impl Process {
     }
 
     /// Sends `signal` to the process.
-    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.child.id()).context("a process id is an i32")?;
         kill(Pid::from_raw(pid), signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
-    /// Resident memory, in KiB (`VmRSS` of proc(5)).
-    pub fn resident_kib(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until the process has ended by itself.
-    pub async fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+    pub(crate) async fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let what = format!("{} to exit", self.name);
         wait_for_condition(&what, limit, async || match self.child.try_wait()? {
             Some(status) => Ok(status),
@@ -137,7 +134,7 @@ impl Drop for Process {
 
 /// Which output of a process is read line by line.
 #[derive(Debug, Clone, Copy)]
-pub enum Stream {
+pub(crate) enum Stream {
     Stdout,
     Stderr,
 }

@@ -24,7 +24,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    /// The recording in `path`, which must exist by the time it is read.
+    pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
 

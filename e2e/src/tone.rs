@@ -1,4 +1,4 @@
-//! Pilot tones: a faint sine under everything that a phone plays says whose audio it is.
+//! Pilot tones: a faint sine that a phone plays while nobody speaks says whose audio it is.
 //!
 //! Each party has a tone that passes any telephone codec and one above 4 kHz, which proves a wideband codec.
 
@@ -30,14 +30,16 @@ impl Pilot {
     pub const TARGET: Self = Self { narrow: 2_300, wide: 5_500 };
     pub const LIVE_AGENT: Self = Self { narrow: 2_700, wide: 6_000 };
 
-    /// Mixes the tones under `pcm`, each at 1 % of full scale (-40 dBFS): speech is 20 dB and more above.
-    pub fn mix_under(self, pcm: &mut Pcm) {
-        let rate = f64::from(pcm.sample_rate);
-        for (n, sample) in pcm.samples.iter_mut().enumerate() {
-            let turns = n as f64 / rate;
+    /// Adds the tones that the rate of `pcm` can carry, from sample `from` on, each at 1 % of full scale
+    /// (-40 dBFS): speech is 20 dB louder.
+    pub fn play(self, pcm: &mut Pcm, from: usize) {
+        let sample_rate = pcm.sample_rate;
+        for (n, sample) in pcm.samples.iter_mut().enumerate().skip(from) {
+            let seconds = n as f64 / f64::from(sample_rate);
             let tones: f64 = [self.narrow, self.wide]
-                .map(|hz| (std::f64::consts::TAU * f64::from(hz) * turns).sin() * 0.01 * f64::from(i16::MAX))
                 .iter()
+                .filter(|hz| **hz < sample_rate / 2)
+                .map(|hz| (std::f64::consts::TAU * f64::from(*hz) * seconds).sin() * 0.01 * f64::from(i16::MAX))
                 .sum();
             // `as` saturates, which is what a peak above full scale should do.
             *sample = (f64::from(*sample) + tones) as i16;
@@ -106,7 +108,7 @@ mod tests {
     #[test]
     fn a_pilot_is_found_under_noise_and_no_other_is() {
         let mut pcm = one_second_of(16_000, noise);
-        Pilot::TARGET.mix_under(&mut pcm);
+        Pilot::TARGET.play(&mut pcm, 0);
         for hz in [Pilot::TARGET.narrow, Pilot::TARGET.wide] {
             assert!(level_db(&pcm, hz) > HEARD_DB, "{hz}: {}", level_db(&pcm, hz));
         }
@@ -124,7 +126,7 @@ mod tests {
     #[test]
     fn narrowband_audio_cannot_carry_the_wide_tone() {
         let mut pcm = one_second_of(8_000, noise);
-        Pilot::CALLEE.mix_under(&mut pcm);
+        Pilot::CALLEE.play(&mut pcm, 0);
         assert_eq!(level_db(&pcm, Pilot::CALLEE.wide), f64::NEG_INFINITY);
     }
 }

@@ -1,4 +1,4 @@
-//! What phones say: synthesised speech over a pilot tone that goes on after it.
+//! What phones say: synthesised speech, and a pilot tone once the words are over.
 
 use std::{
     fs,
@@ -12,12 +12,14 @@ use speech::{Pcm, Piper, resample};
 
 use crate::{binaries::debian, tone::Pilot};
 
-/// The rate of phones' sound files, in Hz; baresip plays no other than the one it is configured for.
-pub const RATE: u32 = 16_000;
-
 /// Silence before the first word: baresip's jitter buffer settles after a switch of the source, and would
 /// swallow a syllable.
 const LEAD: Duration = Duration::from_millis(400);
+
+/// Silence after the last word, before the tone: longer than any endpointer waits for the end of a turn.
+///
+/// A tone under the words, however faint, makes Whisper write `Press for me` for `Transfer me`.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a file plays. At its end baresip falls silent, so it must outlast any call.
 const LENGTH: Duration = Duration::from_secs(180);
@@ -33,18 +35,18 @@ pub enum Voice {
     Slt,
 }
 
-/// Writes a sound file for a phone: `speech`, then nothing but the pilot tone.
+/// Writes a sound file of `rate` Hz for a phone: `speech`, a pause, and then nothing but the pilot tone.
 ///
 /// Returns when the last word ends.
-pub(crate) fn write(path: &Path, speech: &Pcm, pilot: Pilot) -> anyhow::Result<Duration> {
-    let mut pcm = Pcm { sample_rate: RATE, samples: Vec::new() };
-    if !speech.samples.is_empty() {
-        pcm.samples.resize((LEAD.as_secs_f64() * f64::from(RATE)) as usize, 0);
-        pcm.samples.extend(resample(speech, RATE).samples);
-    }
+pub(crate) fn write(path: &Path, speech: &Pcm, pilot: Pilot, rate: u32) -> anyhow::Result<Duration> {
+    let samples_in = |duration: Duration| (duration.as_secs_f64() * f64::from(rate)) as usize;
+    let mut pcm = Pcm { sample_rate: rate, samples: vec![0; samples_in(LEAD)] };
+    pcm.samples.extend(resample(speech, rate).samples);
     let spoken = pcm.duration();
-    pcm.samples.resize(LENGTH.as_secs() as usize * RATE as usize, 0);
-    pilot.mix_under(&mut pcm);
+    pcm.samples.resize(pcm.samples.len() + samples_in(PAUSE), 0);
+    let words_and_pause = pcm.samples.len();
+    pcm.samples.resize(samples_in(LENGTH), 0);
+    pilot.play(&mut pcm, words_and_pause);
     write_wav(path, &pcm)?;
     Ok(spoken)
 }
@@ -57,7 +59,7 @@ pub struct Voices {
 impl Voices {
     /// Loads Piper; blocks for about 60 ms.
     pub fn load(piper: &Path) -> anyhow::Result<Self> {
-        Ok(Self { joe: Piper::load(piper)? })
+        Ok(Self { joe: Piper::load(piper)?.steady() })
     }
 
     /// Says `text`. Blocks for a tenth of the time that it takes to say it. `scratch` is a folder for flite.

@@ -2,7 +2,6 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::Context;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
@@ -110,26 +109,17 @@ impl Worker {
     }
 
     /// Waits until the agent has said something, in full, after position `from` of the journal.
-    ///
-    /// Returns the words, and the position behind them.
-    pub async fn spoken_after(&self, from: usize) -> anyhow::Result<(String, usize)> {
-        let entries = self.events.find_after(from, "a sentence of the agent", LIMIT, |event| {
-            (*event == WorkerEvent::Spoke).then_some(())
-        });
-        entries.await?;
-        let entries = self.events.entries();
-        let spoke = entries.iter().skip(from).position(|event| *event == WorkerEvent::Spoke);
-        let end = from + spoke.context("a journal does not shrink")?;
-        let words = entries[from..end].iter().filter_map(|event| match event {
-            WorkerEvent::Says { text } => Some(text.as_str()),
-            _ => None,
-        });
-        Ok((words.collect::<Vec<_>>().join(" "), end + 1))
+    pub async fn spoken_after(&self, from: usize) -> anyhow::Result<String> {
+        let spoke = |event: &WorkerEvent| (*event == WorkerEvent::Spoke).then_some(());
+        self.events.find_after(from, "a sentence of the agent", LIMIT, spoke).await?;
+        let words = self.events.entries().into_iter().skip(from).take_while(|event| *event != WorkerEvent::Spoke);
+        let words = words.filter_map(|event| if let WorkerEvent::Says { text } = event { Some(text) } else { None });
+        Ok(words.collect::<Vec<_>>().join(" "))
     }
 
-    /// Resident memory, in KiB.
-    pub fn resident_kib(&self) -> anyhow::Result<u64> {
-        self.process.resident_kib()
+    /// The process id, as it is inside the namespace.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Asks the worker to stop (SIGTERM) and waits until it has drained and ended.
