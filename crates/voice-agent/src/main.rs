@@ -1,1 +1,76 @@
-fn main() {}
+//! `voice-agent dev` and `voice-agent start`.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use sip_config::Environment;
+use tokio::{runtime::Runtime, select};
+use tracing::{info, warn};
+use url::Url;
+use voice_agent::{
+    Agent, Speech,
+    cli::{Cli, Settings, start_logging},
+    shutdown::follow_signals,
+    worker::{
+        self, Shutdown, WorkerSettings, registration::RegistrationSettings, socket::Endpoint,
+    },
+};
+
+/// Usage and settings, as clap has it.
+const BAD_SETTINGS: u8 = 2;
+
+#[expect(clippy::print_stderr, reason = "there may be no log yet")]
+fn main() -> ExitCode {
+    let settings = match settings(Cli::parse()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
+    start_logging(settings.mode, settings.agent.log_level);
+    match run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn settings(cli: Cli) -> anyhow::Result<Settings> {
+    Ok(cli.command.settings(Environment::load()?)?)
+}
+
+fn run(settings: Settings) -> anyhow::Result<()> {
+    for variable in &settings.agent.unused {
+        warn!(
+            variable,
+            "variable is set and has no effect in this version"
+        );
+    }
+    info!(version = env!("CARGO_PKG_VERSION"), "starting worker");
+    let speech = Speech::load(&settings.agent)?;
+    let worker = WorkerSettings {
+        endpoint: Endpoint {
+            url: Url::parse(&settings.livekit.signal_url()).context("LIVEKIT_URL")?,
+            api_key: settings.livekit.api_key.clone(),
+            api_secret: settings.livekit.api_secret.clone(),
+        },
+        registration: RegistrationSettings {
+            agent_name: settings.agent.agent_name.clone(),
+            load_limit: settings.mode.load_limit(),
+        },
+    };
+    let agent = Arc::new(Agent::new(&settings.livekit, settings.agent, speech));
+    let shutdown = Shutdown::default();
+    Runtime::new()?.block_on(async {
+        select! {
+            ended = worker::run(worker, |job, end| agent.clone().run(job, end), shutdown.clone()) => {
+                Ok(ended?)
+            }
+            never = follow_signals(shutdown.clone(), settings.drain_timeout) => match never {},
+        }
+    })
+}

@@ -1,0 +1,263 @@
+//! The built dialer, as far as it needs no server.
+
+use std::process::{Command, Output};
+
+use expect_test::{Expect, expect};
+
+/// Runs the dialer with these variables only, in an empty directory.
+fn dialer(variables: &[(&str, &str)], args: &[&str]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_dialer"))
+        .args(args)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .current_dir(directory.path())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn check_failure(variables: &[(&str, &str)], args: &[&str], exit_code: i32, expected: Expect) {
+    let output = dialer(variables, args);
+    expected.assert_eq(&stderr(&output));
+    assert_eq!(stdout(&output), "");
+    assert_eq!(output.status.code(), Some(exit_code));
+}
+
+#[test]
+fn help_documents_flags_and_exit_codes() {
+    let output = dialer(&[], &["--help"]);
+    expect![[r#"
+        Has the voice agent call somebody
+
+        Usage: dialer [OPTIONS] --to <NUMBER>
+
+        Options:
+              --to <NUMBER>           Phone number to call, such as +919876543210
+              --from <NUMBER>         Caller number to show, if the carrier allows it [default: the trunk's own]
+              --transfer-to <NUMBER>  Whom "Transfer me." leads to [default: DEFAULT_TRANSFER_NUMBER of the agent]
+              --header <KEY=VALUE>    SIP header for the INVITE; repeatable. Vobiz passes on names that start with X-VH-
+              --timeout <SECONDS>     Seconds to wait for a worker to take the call [default: 10]
+              --json                  Print one JSON object
+              --dry-run               Print what would be sent, and contact nobody; needs no credentials
+          -h, --help                  Print help
+
+        Reads LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET from the environment, .env.local or .env.
+
+        Exit codes:
+          0    a worker took the call
+          2    usage or settings
+          3    LiveKit cannot be reached, or does not answer
+          4    LiveKit refused the request
+          5    no worker took the call in time; it was withdrawn, nobody will be called
+          6    a call that nobody took could not be withdrawn; a worker may still take it
+          130  interrupted; the call was withdrawn
+    "#]]
+    .assert_eq(&stdout(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_dry_run_shows_what_would_be_sent_without_credentials() {
+    let output = dialer(
+        &[
+            ("DEFAULT_REGION", "IN"),
+            ("LIVEKIT_AGENT_NAME", "night-shift"),
+        ],
+        &[
+            "--dry-run",
+            "--to",
+            "098765 43210",
+            "--from",
+            "+91 80000 00000",
+            "--transfer-to",
+            "tel:+1-212-555-0123",
+            "--header",
+            "X-VH-CorrelationId=abc-123",
+        ],
+    );
+    let printed = stdout(&output);
+    let room = room_of(&printed);
+    expect![[r#"
+        Dry run: nobody is contacted
+        Number: +919876543210
+        Session Room: call-919876543210-RANDOM
+        Agent: night-shift
+        Metadata: {"phone_number":"+919876543210","sip_headers":{"X-VH-CorrelationId":"abc-123"},"from_number":"+918000000000","transfer_to":"+12125550123"}
+    "#]]
+    .assert_eq(&printed.replace(&room, "call-919876543210-RANDOM"));
+    assert_eq!(stderr(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+    let suffix = room.strip_prefix("call-919876543210-").unwrap();
+    assert!(suffix.len() >= 12, "{room}");
+}
+
+fn room_of(printed: &str) -> String {
+    let line = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("Session Room: "));
+    line.unwrap().to_owned()
+}
+
+#[test]
+fn a_dry_run_in_json_is_one_object() {
+    let output = dialer(&[], &["--dry-run", "--json", "--to", "+919876543210"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["metadata"]["phone_number"], "+919876543210");
+    assert_eq!(report["agent_name"], "outbound-caller");
+    assert!(
+        report["room"]
+            .as_str()
+            .unwrap()
+            .starts_with("call-919876543210-")
+    );
+    assert!(report.get("dispatch_id").is_none());
+}
+
+#[test]
+fn unassigned_numbers_and_dropped_headers_are_warned_about() {
+    let output = dialer(
+        &[],
+        &[
+            "--dry-run",
+            "--to",
+            "+1 555 000 1234",
+            "--header",
+            "X-Other=1",
+        ],
+    );
+    expect![[r#"
+        warning: header X-Other does not start with X-VH-, so Vobiz will drop it
+        warning: +15550001234 is in no range that is in service
+    "#]]
+    .assert_eq(&stderr(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn missing_settings_are_named_all_at_once() {
+    check_failure(
+        &[("LIVEKIT_API_SECRET", "the-secret")],
+        &["--to", "+919876543210"],
+        2,
+        expect![[r#"
+            ❌ Error dispatching call: 2 settings are missing or wrong
+              LIVEKIT_URL is missing
+                expected: a URL such as wss://my-project.livekit.cloud or ws://127.0.0.1:7880
+                needed by: dialer, trunk-setup, voice-agent
+              LIVEKIT_API_KEY is missing
+                expected: the key from LiveKit's console or livekit-server's configuration
+                needed by: dialer, trunk-setup, voice-agent
+            looked in the environment; there is no .env.local or .env in this directory (start from .env.example)
+        "#]],
+    );
+}
+
+#[test]
+fn a_national_number_without_a_region_is_refused() {
+    check_failure(
+        &[],
+        &["--dry-run", "--to", "098765 43210"],
+        2,
+        expect![[r#"
+            ❌ Error dispatching call: --to is not a phone number: the country code is missing (write it as +15550001234)
+            hint: write the country code, or set DEFAULT_REGION
+        "#]],
+    );
+}
+
+#[test]
+fn emergency_numbers_are_not_dialled() {
+    check_failure(
+        &[("DEFAULT_REGION", "IN")],
+        &["--dry-run", "--to", "112"],
+        2,
+        expect![[r#"
+            ❌ Error dispatching call: --to is not a phone number: 5 digits with the country code are too few for a phone number
+            hint: emergency numbers and short codes cannot be called
+        "#]],
+    );
+}
+
+#[test]
+fn a_header_that_would_forge_another_is_refused() {
+    check_failure(
+        &[],
+        &[
+            "--dry-run",
+            "--to",
+            "+919876543210",
+            "--header",
+            "X-VH-A=1\r\nX-VH-B: 2",
+        ],
+        2,
+        expect![[r#"
+            error: invalid value 'X-VH-A=1
+            X-VH-B: 2' for '--header <KEY=VALUE>': the value holds the control character \r
+
+            For more information, try '--help'.
+        "#]],
+    );
+}
+
+#[test]
+fn a_header_of_sip_itself_is_refused() {
+    check_failure(
+        &[],
+        &[
+            "--dry-run",
+            "--to",
+            "+919876543210",
+            "--header",
+            "Call-ID=1",
+        ],
+        2,
+        expect![[r#"
+            error: invalid value 'Call-ID=1' for '--header <KEY=VALUE>': SIP itself sets this header; use a name that starts with X-VH-
+
+            For more information, try '--help'.
+        "#]],
+    );
+}
+
+#[test]
+fn without_a_number_nothing_happens() {
+    check_failure(
+        &[],
+        &[],
+        2,
+        expect![[r#"
+            error: the following required arguments were not provided:
+              --to <NUMBER>
+
+            Usage: dialer --to <NUMBER>
+
+            For more information, try '--help'.
+        "#]],
+    );
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    // Port 9 of the loopback address: discard, which nothing listens to.
+    check_failure(
+        &[
+            ("LIVEKIT_URL", "ws://127.0.0.1:9"),
+            ("LIVEKIT_API_KEY", "devkey"),
+            ("LIVEKIT_API_SECRET", "the-secret-of-the-development-key"),
+        ],
+        &["--to", "+919876543210", "--json"],
+        3,
+        expect![[r#"
+            ❌ Error dispatching call: cannot reach LiveKit at http://127.0.0.1:9: Connection refused (os error 111)
+            hint: check LIVEKIT_URL, and that the server is running
+        "#]],
+    );
+}

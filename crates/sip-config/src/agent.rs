@@ -1,0 +1,250 @@
+//! What the worker and the dialer need beside LiveKit itself.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use transfer_core::{AGENT_NAME, PhoneNumber, Region, SipDomain};
+use url::Url;
+
+use crate::environment::{Reader, Settings};
+use crate::variables;
+
+/// How long a callee may ring; LiveKit's own default.
+const DIAL_RINGING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a transfer target may ring.
+///
+/// Longer than carriers let a phone ring before they give up: a REFER cannot be called back, and a
+/// target that answers after we gave up leaves the caller in two calls.
+const TRANSFER_RINGING_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// livekit-server ends a waiting `CreateSIPParticipant` after 80 s, whatever it was asked for.
+const LONGEST_RINGING_TIMEOUT_S: u64 = 80;
+
+const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
+const OPENAI_LLM_MODEL: &str = "gpt-4o-mini";
+
+/// The settings of the voice agent, LiveKit aside.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// The name under which the worker registers.
+    pub agent_name: String,
+    /// The LiveKit trunk to dial through (`ST_…`).
+    pub trunk_id: String,
+    /// The domain of refer targets; `tel:` targets are sent without.
+    pub sip_domain: Option<SipDomain>,
+    /// Where "Transfer me." leads.
+    pub default_transfer_number: Option<PhoneNumber>,
+    /// How to read numbers that are said without a country code.
+    pub default_region: Option<Region>,
+    pub dial_ringing_timeout: Duration,
+    pub transfer_ringing_timeout: Duration,
+    pub log_level: LogLevel,
+    pub speech: SpeechSettings,
+    /// `None`: the built-in dialogue answers.
+    pub llm: Option<LlmSettings>,
+    /// Variables that are set and have no effect in this version.
+    pub unused: Vec<&'static str>,
+}
+
+/// The settings of the dialer, LiveKit aside.
+#[derive(Clone, Debug)]
+pub struct DialerSettings {
+    /// The worker to dispatch.
+    pub agent_name: String,
+    /// How to read numbers that are written without a country code.
+    pub default_region: Option<Region>,
+}
+
+/// Where the local speech models lie.
+#[derive(Clone, Debug)]
+pub struct SpeechSettings {
+    pub models_dir: PathBuf,
+}
+
+/// A server that speaks OpenAI's chat completions protocol.
+#[derive(Clone, Debug)]
+pub struct LlmSettings {
+    pub api_key: SecretString,
+    /// Up to and including the `/v1`.
+    pub base_url: Url,
+    pub model: String,
+}
+
+/// The least important level that is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// The word that `tracing` filters take.
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
+}
+
+/// Takes Python's words too, which the variable had first.
+fn log_level(value: &str) -> Result<LogLevel, &'static str> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "error" | "critical" => Ok(LogLevel::Error),
+        "warn" | "warning" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        "trace" => Ok(LogLevel::Trace),
+        _ => Err("there is no such level"),
+    }
+}
+
+impl Settings for AgentSettings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let dialer = DialerSettings::read(reader);
+        let region = dialer.as_ref().and_then(|dialer| dialer.default_region);
+        let trunk_id = reader.required("OUTBOUND_TRUNK_ID", variables::trunk_id);
+        let sip_domain = reader.optional("VOBIZ_SIP_DOMAIN", str::parse);
+        let default_transfer_number = reader.optional("DEFAULT_TRANSFER_NUMBER", |value| {
+            PhoneNumber::parse(value, region)
+        });
+        let dial_ringing_timeout = reader.optional("DIAL_RINGING_TIMEOUT", ringing_timeout);
+        let transfer_ringing_timeout = reader.optional("TRANSFER_RINGING_TIMEOUT", ringing_timeout);
+        let log_level = reader.optional("LIVEKIT_LOG_LEVEL", log_level);
+        reader.optional("TTS_PROVIDER", tts_provider);
+        let speech = SpeechSettings::read(reader);
+        let llm = LlmSettings::read_optional(reader);
+        let unused = variables::unused(reader);
+        let dialer = dialer?;
+        Some(Self {
+            agent_name: dialer.agent_name,
+            trunk_id: trunk_id?,
+            sip_domain,
+            default_transfer_number,
+            default_region: dialer.default_region,
+            dial_ringing_timeout: dial_ringing_timeout.unwrap_or(DIAL_RINGING_TIMEOUT),
+            transfer_ringing_timeout: transfer_ringing_timeout.unwrap_or(TRANSFER_RINGING_TIMEOUT),
+            log_level: log_level.unwrap_or_default(),
+            speech: speech?,
+            llm,
+            unused,
+        })
+    }
+}
+
+impl Settings for DialerSettings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let agent_name = reader.optional("LIVEKIT_AGENT_NAME", variables::token);
+        Some(Self {
+            agent_name: agent_name.unwrap_or_else(|| AGENT_NAME.to_owned()),
+            default_region: variables::default_region(reader),
+        })
+    }
+}
+
+impl Settings for SpeechSettings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let models_dir = reader.optional("SPEECH_MODELS_DIR", |value| {
+            Ok::<_, &'static str>(PathBuf::from(value.trim()))
+        });
+        let models_dir = match models_dir {
+            Some(models_dir) => models_dir,
+            None => default_models_dir(
+                reader.system("XDG_CACHE_HOME").as_deref(),
+                reader.system("HOME").as_deref(),
+            ),
+        };
+        Some(Self { models_dir })
+    }
+}
+
+/// `models` in our directory under the user's cache (XDG base directories: an `XDG_CACHE_HOME` that
+/// is not absolute does not count).
+fn default_models_dir(xdg_cache_home: Option<&str>, home: Option<&str>) -> PathBuf {
+    let cache = xdg_cache_home
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| Path::new(home.unwrap_or("/")).join(".cache"));
+    cache.join("sip-transfer-agent").join("models")
+}
+
+impl LlmSettings {
+    fn read_optional(reader: &mut Reader<'_>) -> Option<Self> {
+        let api_key = reader.optional("OPENAI_API_KEY", variables::secret);
+        let base_url = reader.optional("OPENAI_BASE_URL", base_url);
+        let model = reader.optional("OPENAI_LLM_MODEL", variables::token);
+        Some(Self {
+            api_key: api_key?,
+            base_url: base_url.unwrap_or_else(|| {
+                OPENAI_BASE_URL
+                    .parse()
+                    .expect("the default base URL is a URL")
+            }),
+            model: model.unwrap_or_else(|| OPENAI_LLM_MODEL.to_owned()),
+        })
+    }
+}
+
+fn base_url(value: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(value.trim()).map_err(|_| "it is not a URL")?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        _ => Err("it does not start with http:// or https://"),
+    }
+}
+
+fn ringing_timeout(value: &str) -> Result<Duration, &'static str> {
+    match value.trim().parse() {
+        Ok(seconds @ 1..=LONGEST_RINGING_TIMEOUT_S) => Ok(Duration::from_secs(seconds)),
+        _ => Err("it is not a whole number of seconds from 1 to 80"),
+    }
+}
+
+fn tts_provider(value: &str) -> Result<(), &'static str> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "local" => Ok(()),
+        "openai" | "cartesia" => Err("cloud speech is not built yet; set it to local"),
+        _ => Err("there is no such provider"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_lie_in_the_users_cache() {
+        let dir = |xdg, home| default_models_dir(xdg, home).display().to_string();
+        assert_eq!(dir(Some("/c"), Some("/h")), "/c/sip-transfer-agent/models");
+        assert_eq!(
+            dir(Some("c"), Some("/h")),
+            "/h/.cache/sip-transfer-agent/models"
+        );
+        assert_eq!(dir(None, Some("/h")), "/h/.cache/sip-transfer-agent/models");
+    }
+
+    #[test]
+    fn timeouts_are_whole_seconds_within_the_servers_limit() {
+        assert_eq!(ringing_timeout(" 45 "), Ok(Duration::from_secs(45)));
+        for value in ["0", "81", "-1", "30s", "1.5", ""] {
+            assert!(ringing_timeout(value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn log_levels_are_pythons_or_ours() {
+        assert_eq!(log_level("WARNING"), Ok(LogLevel::Warn));
+        assert_eq!(log_level("trace"), Ok(LogLevel::Trace));
+        assert!(log_level("loud").is_err());
+    }
+}

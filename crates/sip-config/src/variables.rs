@@ -1,0 +1,306 @@
+//! The table of all variables, and the parsers that several of them share.
+
+use secrecy::SecretString;
+use transfer_core::Region;
+
+use crate::environment::Reader;
+
+/// One variable, as the reports and `.env.example` describe it.
+#[derive(Debug)]
+pub struct Variable {
+    pub name: &'static str,
+    /// Other names that are read when `name` is not set.
+    pub aliases: &'static [&'static str],
+    pub group: &'static str,
+    pub doc: &'static str,
+    /// The form, for whoever has to fill it in.
+    pub expected: &'static str,
+    /// The commands that do not start without it, or that it has an effect on.
+    pub needed_by: &'static str,
+    /// The value in `.env.example`: a placeholder if it has to be filled in, else the default.
+    pub example: &'static str,
+    /// Whether `.env.example` leaves it commented out.
+    pub optional: bool,
+    /// Whether it has no effect in this version.
+    pub unused: bool,
+}
+
+const LIVEKIT: &str = "LiveKit";
+const CARRIER: &str = "Vobiz, or any other SIP carrier";
+const AGENT: &str = "The agent";
+const SPEECH: &str = "Speech and language";
+
+const ALL_COMMANDS: &str = "dialer, trunk-setup, voice-agent";
+
+/// All variables, in the order of `.env.example`.
+pub const VARIABLES: &[Variable] = &[
+    Variable {
+        name: "LIVEKIT_URL",
+        aliases: &[],
+        group: LIVEKIT,
+        doc: "Address of the LiveKit server",
+        expected: "a URL such as wss://my-project.livekit.cloud or ws://127.0.0.1:7880",
+        needed_by: ALL_COMMANDS,
+        example: "wss://my-project.livekit.cloud",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "LIVEKIT_API_KEY",
+        aliases: &[],
+        group: LIVEKIT,
+        doc: "API key of the project",
+        expected: "the key from LiveKit's console or livekit-server's configuration",
+        needed_by: ALL_COMMANDS,
+        example: "",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "LIVEKIT_API_SECRET",
+        aliases: &[],
+        group: LIVEKIT,
+        doc: "Secret of that key",
+        expected: "the secret that belongs to LIVEKIT_API_KEY",
+        needed_by: ALL_COMMANDS,
+        example: "",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "VOBIZ_SIP_DOMAIN",
+        aliases: &[],
+        group: CARRIER,
+        doc: "Where calls and transfers go; without it the agent transfers to tel: targets",
+        expected: "a host with an optional port, such as your-sip-domain.sip.vobiz.ai",
+        needed_by: "trunk-setup, voice-agent",
+        example: "your-sip-domain.sip.vobiz.ai",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "VOBIZ_USERNAME",
+        aliases: &[],
+        group: CARRIER,
+        doc: "User of the SIP account",
+        expected: "the user name from the carrier's console",
+        needed_by: "trunk-setup",
+        example: "",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "VOBIZ_PASSWORD",
+        aliases: &[],
+        group: CARRIER,
+        doc: "Password of the SIP account; put it in single quotes if it holds a # or spaces",
+        expected: "the password from the carrier's console",
+        needed_by: "trunk-setup",
+        example: "",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "VOBIZ_OUTBOUND_NUMBER",
+        aliases: &["LIVEKIT_SIP_NUMBER"],
+        group: CARRIER,
+        doc: "Your number, which callees see",
+        expected: "a phone number with country code, such as +919876543210",
+        needed_by: "trunk-setup",
+        example: "+91XXXXXXXXXX",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "OUTBOUND_TRUNK_ID",
+        aliases: &["SIP_OUTBOUND_TRUNK_ID", "LIVEKIT_SIP_OUTBOUND_TRUNK"],
+        group: CARRIER,
+        doc: "LiveKit's trunk; leave it empty and run `trunk-setup --write-env` to create one",
+        expected: "a trunk id, ST_ and letters (`trunk-setup` prints it)",
+        needed_by: "voice-agent",
+        example: "",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "DEFAULT_TRANSFER_NUMBER",
+        aliases: &[],
+        group: AGENT,
+        doc: "Where \"Transfer me.\" leads",
+        expected: "a phone number with country code, such as +919876543210",
+        needed_by: "voice-agent",
+        example: "+91XXXXXXXXXX",
+        optional: false,
+        unused: false,
+    },
+    Variable {
+        name: "DEFAULT_REGION",
+        aliases: &[],
+        group: AGENT,
+        doc: "Country of numbers without a country code; without it they are refused",
+        expected: "a two-letter country code (ISO 3166-1), such as IN or US",
+        needed_by: ALL_COMMANDS,
+        example: "IN",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "LIVEKIT_AGENT_NAME",
+        aliases: &["LIVEKIT_AGENT_NAME_OVERRIDE"],
+        group: AGENT,
+        doc: "Name under which the worker registers and the dialer dispatches",
+        expected: "a name without spaces",
+        needed_by: "dialer, voice-agent",
+        example: "outbound-caller",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "LIVEKIT_LOG_LEVEL",
+        aliases: &[],
+        group: AGENT,
+        doc: "What is logged; phone numbers and transcripts from debug on",
+        expected: "error, warn, info, debug or trace",
+        needed_by: "voice-agent",
+        example: "info",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "DIAL_RINGING_TIMEOUT",
+        aliases: &[],
+        group: AGENT,
+        doc: "Seconds that a callee may ring",
+        expected: "whole seconds from 1 to 80",
+        needed_by: "voice-agent",
+        example: "30",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "TRANSFER_RINGING_TIMEOUT",
+        aliases: &[],
+        group: AGENT,
+        doc: "Seconds that a transfer target may ring; longer than the carrier's own limit is right",
+        expected: "whole seconds from 1 to 80",
+        needed_by: "voice-agent",
+        example: "40",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "TTS_PROVIDER",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Who speaks: local only, so far",
+        expected: "local",
+        needed_by: "voice-agent",
+        example: "local",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "SPEECH_MODELS_DIR",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Models for local speech; the default is where `cargo xtask setup` puts them",
+        expected: "a directory",
+        needed_by: "voice-agent",
+        example: "/path/to/models",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "OPENAI_API_KEY",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Lets a language model lead the conversation; without it the built-in dialogue does",
+        expected: "an API key",
+        needed_by: "voice-agent",
+        example: "",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "OPENAI_BASE_URL",
+        aliases: &[],
+        group: SPEECH,
+        doc: "A server that speaks OpenAI's protocol",
+        expected: "a URL such as https://api.openai.com/v1",
+        needed_by: "voice-agent",
+        example: "https://api.openai.com/v1",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "OPENAI_LLM_MODEL",
+        aliases: &[],
+        group: SPEECH,
+        doc: "The language model",
+        expected: "the name of a model that the server has",
+        needed_by: "voice-agent",
+        example: "gpt-4o-mini",
+        optional: true,
+        unused: false,
+    },
+    reserved("DEEPGRAM_API_KEY", "Cloud speech recognition"),
+    reserved("CARTESIA_API_KEY", "Cartesia's voices"),
+    reserved("CARTESIA_TTS_MODEL", "Cartesia's model"),
+    reserved("CARTESIA_TTS_VOICE", "Cartesia's voice"),
+    reserved("OPENAI_TTS_MODEL", "OpenAI's speech model"),
+    reserved("OPENAI_TTS_VOICE", "OpenAI's voice"),
+];
+
+/// A variable of the original system that this version reads only to say that it has no effect.
+const fn reserved(name: &'static str, doc: &'static str) -> Variable {
+    Variable {
+        name,
+        aliases: &[],
+        group: SPEECH,
+        doc,
+        expected: "anything",
+        needed_by: "voice-agent",
+        example: "",
+        optional: true,
+        unused: true,
+    }
+}
+
+/// Names the variables that are set and have no effect.
+pub(crate) fn unused(reader: &mut Reader<'_>) -> Vec<&'static str> {
+    VARIABLES
+        .iter()
+        .filter(|variable| variable.unused)
+        .map(|variable| variable.name)
+        .filter(|name| reader.optional(name, secret).is_some())
+        .collect()
+}
+
+pub(crate) fn default_region(reader: &mut Reader<'_>) -> Option<Region> {
+    reader.optional("DEFAULT_REGION", str::parse)
+}
+
+/// Takes a word: no spaces, no control characters.
+pub(crate) fn token(value: &str) -> Result<String, &'static str> {
+    let value = value.trim();
+    match value.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        true => Err("it has spaces or line breaks in it"),
+        false => Ok(value.to_owned()),
+    }
+}
+
+/// Takes a secret as it stands, spaces included.
+pub(crate) fn secret(value: &str) -> Result<SecretString, &'static str> {
+    match value.contains(char::is_control) {
+        true => Err("it has line breaks or control characters in it"),
+        false => Ok(value.into()),
+    }
+}
+
+pub(crate) fn trunk_id(value: &str) -> Result<String, &'static str> {
+    let value = token(value)?;
+    match value.strip_prefix("ST_") {
+        Some(rest) if !rest.is_empty() => Ok(value),
+        _ => Err("it does not start with ST_"),
+    }
+}

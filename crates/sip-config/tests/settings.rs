@@ -1,0 +1,200 @@
+//! What a binary sees of the settings, and what a person sees of what is wrong with them.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use expect_test::{expect, expect_file};
+use secrecy::ExposeSecret as _;
+use sip_config::{
+    AgentSettings, DialerSettings, Environment, LiveKitSettings, TrunkSettings, VARIABLES,
+};
+
+const COMPLETE: &[(&str, &str)] = &[
+    ("LIVEKIT_URL", "ws://127.0.0.1:7880"),
+    ("LIVEKIT_API_KEY", "devkey"),
+    ("LIVEKIT_API_SECRET", "the-api-secret"),
+    ("VOBIZ_SIP_DOMAIN", "sip.example.net:5070"),
+    ("VOBIZ_USERNAME", "trunkuser"),
+    ("VOBIZ_PASSWORD", " the $password # "),
+    ("VOBIZ_OUTBOUND_NUMBER", "+91 80000 00000"),
+    ("OUTBOUND_TRUNK_ID", "ST_abc"),
+    ("DEFAULT_TRANSFER_NUMBER", "080000 00001"),
+    ("DEFAULT_REGION", "IN"),
+    ("OPENAI_API_KEY", "the-llm-secret"),
+    ("HOME", "/home/me"),
+];
+
+type Everything = (LiveKitSettings, TrunkSettings, AgentSettings);
+
+fn environment(pairs: &'static [(&str, &str)]) -> Environment {
+    Environment::from_fn(|name| {
+        pairs
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn a_complete_environment_becomes_types() {
+    let (livekit, trunk, agent): Everything = environment(COMPLETE).settings().unwrap();
+
+    assert_eq!(livekit.signal_url(), "ws://127.0.0.1:7880");
+    assert_eq!(livekit.api_secret.expose_secret(), "the-api-secret");
+    assert_eq!(trunk.domain.to_string(), "sip.example.net:5070");
+    assert_eq!(trunk.password.expose_secret(), " the $password # ");
+    assert_eq!(trunk.outbound_number.to_string(), "+918000000000");
+    assert_eq!(
+        agent.default_transfer_number.unwrap().to_string(),
+        "+918000000001"
+    );
+    assert_eq!(agent.agent_name, "outbound-caller");
+    assert_eq!(agent.dial_ringing_timeout.as_secs(), 30);
+    assert_eq!(agent.transfer_ringing_timeout.as_secs(), 40);
+    assert_eq!(agent.log_level.to_string(), "info");
+    assert_eq!(
+        agent.speech.models_dir.to_str(),
+        Some("/home/me/.cache/sip-transfer-agent/models")
+    );
+    let llm = agent.llm.unwrap();
+    assert_eq!(llm.base_url.as_str(), "https://api.openai.com/v1");
+    assert_eq!(llm.model, "gpt-4o-mini");
+}
+
+#[test]
+fn debug_output_shows_no_secret_and_no_full_number() {
+    let everything: Everything = environment(COMPLETE).settings().unwrap();
+    let debug = format!("{everything:?}");
+    for hidden in [
+        "the-api-secret",
+        "password #",
+        "the-llm-secret",
+        "8000000000",
+    ] {
+        assert!(!debug.contains(hidden), "{debug}");
+    }
+}
+
+#[test]
+fn aliases_are_read() {
+    let environment = environment(&[
+        ("LIVEKIT_SIP_OUTBOUND_TRUNK", "ST_alias"),
+        ("LIVEKIT_AGENT_NAME_OVERRIDE", "night-shift"),
+    ]);
+    let agent: AgentSettings = environment.settings().unwrap();
+    assert_eq!(agent.trunk_id, "ST_alias");
+    assert_eq!(agent.agent_name, "night-shift");
+}
+
+#[test]
+fn the_dialer_starts_with_nothing_set() {
+    let dialer: DialerSettings = environment(&[]).settings().unwrap();
+    assert_eq!(dialer.agent_name, "outbound-caller");
+    assert_eq!(dialer.default_region, None);
+}
+
+#[test]
+fn variables_without_effect_are_named() {
+    let environment = environment(&[
+        ("OUTBOUND_TRUNK_ID", "ST_abc"),
+        ("DEEPGRAM_API_KEY", "x"),
+        ("CARTESIA_TTS_VOICE", "y"),
+    ]);
+    let agent: AgentSettings = environment.settings().unwrap();
+    assert_eq!(agent.unused, ["DEEPGRAM_API_KEY", "CARTESIA_TTS_VOICE"]);
+}
+
+#[test]
+fn all_faults_come_in_one_report() {
+    let error = environment(&[
+        ("LIVEKIT_URL", "my-project.livekit.cloud"),
+        ("LIVEKIT_API_SECRET", "the-api\nsecret"),
+        ("VOBIZ_SIP_DOMAIN", "sip:sip.example.net"),
+        ("VOBIZ_PASSWORD", " "),
+        ("VOBIZ_OUTBOUND_NUMBER", "+91XXXXXXXXXX"),
+        ("OUTBOUND_TRUNK_ID", "abc"),
+        ("DEFAULT_REGION", "India"),
+        ("TTS_PROVIDER", "openai"),
+        ("DIAL_RINGING_TIMEOUT", "30s"),
+    ])
+    .settings::<Everything>()
+    .unwrap_err();
+    expect![[r#"
+        11 settings are missing or wrong
+          LIVEKIT_URL is wrong: it is not a URL (relative URL without a base)
+            expected: a URL such as wss://my-project.livekit.cloud or ws://127.0.0.1:7880
+            needed by: dialer, trunk-setup, voice-agent
+          LIVEKIT_API_KEY is missing
+            expected: the key from LiveKit's console or livekit-server's configuration
+            needed by: dialer, trunk-setup, voice-agent
+          LIVEKIT_API_SECRET is wrong: it has line breaks or control characters in it
+            expected: the secret that belongs to LIVEKIT_API_KEY
+            needed by: dialer, trunk-setup, voice-agent
+          DEFAULT_REGION is wrong: not a two-letter country code (ISO 3166-1), such as IN or US
+            expected: a two-letter country code (ISO 3166-1), such as IN or US
+            needed by: dialer, trunk-setup, voice-agent
+          VOBIZ_SIP_DOMAIN is wrong: write the host only, without `sip:` or `https://`
+            expected: a host with an optional port, such as your-sip-domain.sip.vobiz.ai
+            needed by: trunk-setup, voice-agent
+          VOBIZ_USERNAME is missing
+            expected: the user name from the carrier's console
+            needed by: trunk-setup
+          VOBIZ_PASSWORD is missing
+            expected: the password from the carrier's console
+            needed by: trunk-setup
+          VOBIZ_OUTBOUND_NUMBER is wrong: `X` cannot be part of a phone number
+            expected: a phone number with country code, such as +919876543210
+            needed by: trunk-setup
+          OUTBOUND_TRUNK_ID is wrong: it does not start with ST_
+            expected: a trunk id, ST_ and letters (`trunk-setup` prints it)
+            needed by: voice-agent
+          DIAL_RINGING_TIMEOUT is wrong: it is not a whole number of seconds from 1 to 80
+            expected: whole seconds from 1 to 80
+            needed by: voice-agent
+          TTS_PROVIDER is wrong: cloud speech is not built yet; set it to local
+            expected: local
+            needed by: voice-agent
+        looked in the environment; there is no .env.local or .env in this directory (start from .env.example)"#]]
+    .assert_eq(&error.to_string());
+}
+
+#[test]
+fn every_variable_of_the_table_is_read() {
+    let asked = Rc::new(RefCell::new(BTreeSet::new()));
+    let asked_by_lookup = Rc::clone(&asked);
+    let environment = Environment::from_fn(move |name| {
+        asked_by_lookup.borrow_mut().insert(name.to_owned());
+        None
+    });
+    environment.settings::<Everything>().unwrap_err();
+    for variable in VARIABLES {
+        for name in std::iter::once(&variable.name).chain(variable.aliases) {
+            assert!(asked.borrow().contains(*name), "{name} is never read");
+        }
+    }
+}
+
+/// `UPDATE_EXPECT=1` rewrites the file.
+#[test]
+fn the_example_file_holds_every_variable() {
+    let mut text = String::from(
+        "# Copy this file to .env and fill it in. The process environment wins over .env.local, and that over .env.\n",
+    );
+    let mut group = "";
+    for variable in VARIABLES {
+        if variable.group != group {
+            group = variable.group;
+            writeln!(text, "\n# --- {group}").unwrap();
+        }
+        let note = match variable.unused {
+            true => " (has no effect yet)",
+            false => "",
+        };
+        let comment = if variable.optional { "# " } else { "" };
+        writeln!(text, "# {}{note}", variable.doc).unwrap();
+        writeln!(text, "{comment}{}={}", variable.name, variable.example).unwrap();
+    }
+    expect_file!["../../../.env.example"].assert_eq(&text);
+}

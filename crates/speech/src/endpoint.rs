@@ -1,0 +1,360 @@
+//! Voice activity and the end of a turn.
+
+use std::{collections::VecDeque, mem, time::Duration};
+
+use earshot::Detector;
+
+use crate::HEARING_RATE;
+
+/// How long the person must be silent for the turn to be over.
+///
+/// Longer makes every answer later; shorter cuts people off in mid sentence.
+pub const HANG: Duration = Duration::from_millis(500);
+
+/// [`HANG`] while a phone number is being said: people pause between its groups.
+pub const NUMBER_HANG: Duration = Duration::from_millis(1200);
+
+/// The longest turn; what goes on for longer is handed over in pieces of this length.
+///
+/// Fits the window of [`crate::Pass::First`].
+pub const MAX_TURN: Duration = Duration::from_secs(15);
+
+/// The detector's score from which a frame counts as speech that begins.
+///
+/// The score climbs slowly: a lone "no" ends below 0.7, so that a higher threshold is deaf to answers.
+const ON: f32 = 0.55;
+
+/// [`ON`] while the agent speaks, so that its echo (measured at -25 dB) is not taken for the person.
+const ON_OVER_AGENT: f32 = 0.85;
+
+/// The score below which a frame of a running turn counts as silence.
+const OFF: f32 = 0.45;
+
+/// How far (8 dB, as a ratio of powers) speech must rise above the noise.
+///
+/// The score alone stays high in the noise after speech, and turns would not end.
+const ABOVE_NOISE: f32 = 6.3;
+
+/// The noise is the quietest moment of this many frames (2 s).
+const NOISE_WINDOW: usize = 125;
+
+/// The least noise that is assumed (-60 dB of full scale, as power), for lines with digital silence.
+const LEAST_NOISE: f32 = 1.0e-6;
+
+/// What the detector judges at once: 16 ms.
+const FRAME: usize = 256;
+
+/// Speech must last for this many frames (64 ms) to start a turn, so a click starts none.
+const START_FRAMES: usize = 4;
+
+/// Audio kept from before the start was noticed (400 ms), so that the first word is whole.
+const PRE_ROLL: usize = HEARING_RATE as usize * 2 / 5;
+
+/// What [`Endpointer::push`] noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The person has begun to speak.
+    SpeechStarted,
+    /// The person has stopped speaking, or has spoken for [`MAX_TURN`].
+    TurnEnded(Turn),
+}
+
+/// What the person said, with a little of the silence around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// 16 kHz mono.
+    pub pcm: Vec<i16>,
+    /// How long before the event the last speech was.
+    pub silence: Duration,
+}
+
+impl Turn {
+    /// The audio as [`crate::Whisper::transcribe`] takes it, full scale being 1.
+    pub fn samples(&self) -> Vec<f32> {
+        self.pcm.iter().map(|&s| f32::from(s) / 32_768.0).collect()
+    }
+}
+
+/// Finds turns in the audio of one person.
+///
+/// No clock: time is the audio that was pushed, so feed silence while nothing arrives.
+pub struct Endpointer {
+    detector: Box<Detector>,
+    noise: Noise,
+    on: f32,
+    /// Less than one frame.
+    partial: Vec<i16>,
+    hang: Duration,
+    state: State,
+}
+
+enum State {
+    Quiet {
+        recent: VecDeque<i16>,
+        voiced_frames: usize,
+    },
+    Speaking {
+        pcm: Vec<i16>,
+        silence: Duration,
+    },
+}
+
+impl State {
+    fn quiet() -> Self {
+        Self::Quiet {
+            recent: VecDeque::with_capacity(PRE_ROLL + FRAME),
+            voiced_frames: 0,
+        }
+    }
+}
+
+impl Default for Endpointer {
+    fn default() -> Self {
+        Self {
+            detector: Detector::default_boxed(),
+            noise: Noise::default(),
+            on: ON,
+            partial: Vec::with_capacity(FRAME),
+            hang: HANG,
+            state: State::quiet(),
+        }
+    }
+}
+
+impl Endpointer {
+    /// Sets the silence that ends a turn, for the running turn too.
+    pub fn set_hang(&mut self, hang: Duration) {
+        self.hang = hang;
+    }
+
+    /// Says whether the agent's own voice is on the line: it takes more to start a turn then.
+    pub fn set_agent_speaking(&mut self, speaking: bool) {
+        self.on = if speaking { ON_OVER_AGENT } else { ON };
+    }
+
+    /// Whether a turn is running.
+    pub fn is_speaking(&self) -> bool {
+        matches!(self.state, State::Speaking { .. })
+    }
+
+    /// Takes the next audio, 16 kHz mono and of any length, and says what happened in it, in order.
+    pub fn push(&mut self, pcm: &[i16]) -> Vec<Endpoint> {
+        let mut events = Vec::new();
+        self.partial.extend_from_slice(pcm);
+        let partial = mem::take(&mut self.partial);
+        let mut frames = partial.chunks_exact(FRAME);
+        for frame in frames.by_ref() {
+            let score = self.detector.predict_i16(frame);
+            let score = if self.noise.is_below(frame) {
+                score
+            } else {
+                0.0
+            };
+            events.extend(self.judge(frame, score));
+        }
+        self.partial.extend_from_slice(frames.remainder());
+        events
+    }
+
+    fn judge(&mut self, frame: &[i16], score: f32) -> Option<Endpoint> {
+        match &mut self.state {
+            State::Quiet {
+                recent,
+                voiced_frames,
+            } => {
+                recent.extend(frame);
+                let surplus = recent.len().saturating_sub(PRE_ROLL);
+                recent.drain(..surplus);
+                *voiced_frames = if score >= self.on {
+                    *voiced_frames + 1
+                } else {
+                    0
+                };
+                if *voiced_frames < START_FRAMES {
+                    return None;
+                }
+                self.state = State::Speaking {
+                    pcm: mem::take(recent).into(),
+                    silence: Duration::ZERO,
+                };
+                Some(Endpoint::SpeechStarted)
+            }
+            State::Speaking { pcm, silence } => {
+                pcm.extend_from_slice(frame);
+                if score < OFF {
+                    *silence += duration(FRAME);
+                } else {
+                    *silence = Duration::ZERO;
+                }
+                if *silence < self.hang && duration(pcm.len() + FRAME) <= MAX_TURN {
+                    return None;
+                }
+                let turn = Turn {
+                    pcm: mem::take(pcm),
+                    silence: *silence,
+                };
+                self.state = State::quiet();
+                Some(Endpoint::TurnEnded(turn))
+            }
+        }
+    }
+}
+
+/// The noise on the line, by minimum statistics (Martin 2001, without its bias correction).
+struct Noise {
+    smoothed: f32,
+    recent: VecDeque<f32>,
+}
+
+impl Default for Noise {
+    fn default() -> Self {
+        Self {
+            smoothed: LEAST_NOISE,
+            recent: VecDeque::from(vec![LEAST_NOISE; NOISE_WINDOW]),
+        }
+    }
+}
+
+impl Noise {
+    /// Takes the next frame and tells whether it stands out.
+    fn is_below(&mut self, frame: &[i16]) -> bool {
+        let power = frame
+            .iter()
+            .map(|&s| (f32::from(s) / 32_768.0).powi(2))
+            .sum::<f32>()
+            / frame.len() as f32;
+        self.smoothed += 0.3 * (power - self.smoothed);
+        self.recent.pop_front();
+        self.recent.push_back(self.smoothed);
+        let noise = self.recent.iter().copied().fold(f32::MAX, f32::min);
+        power > noise.max(LEAST_NOISE) * ABOVE_NOISE
+    }
+}
+
+fn duration(samples: usize) -> Duration {
+    Duration::from_micros(samples as u64 * 1_000_000 / u64::from(HEARING_RATE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Drives the state machine with scores in place of audio: one frame for each score.
+    fn run(endpointer: &mut Endpointer, scores: &[(f32, u64)]) -> Vec<(u64, Endpoint)> {
+        let mut now = 0;
+        let mut events = vec![];
+        for (score, ms) in scores {
+            for _ in 0..ms / 16 {
+                now += 16;
+                let event = endpointer.judge(&[0; FRAME], *score);
+                events.extend(event.map(|event| (now, event)));
+            }
+        }
+        events
+    }
+
+    fn times(events: &[(u64, Endpoint)]) -> Vec<(u64, &'static str)> {
+        events
+            .iter()
+            .map(|(at, event)| match event {
+                Endpoint::SpeechStarted => (*at, "started"),
+                Endpoint::TurnEnded(_) => (*at, "ended"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_turn_starts_after_64_ms_and_ends_after_the_hang() {
+        let events = run(
+            &mut Endpointer::default(),
+            &[(0.0, 800), (0.9, 320), (0.1, 800)],
+        );
+        assert_eq!(times(&events), [(864, "started"), (1632, "ended")]);
+        let Endpoint::TurnEnded(turn) = &events[1].1 else {
+            panic!("{events:?}")
+        };
+        assert_eq!(turn.silence, Duration::from_millis(512));
+        // 400 ms up to the start, the rest of the speech, the hang.
+        assert_eq!(duration(turn.pcm.len()).as_millis(), 400 + 320 - 64 + 512);
+    }
+
+    #[test]
+    fn a_click_starts_nothing() {
+        let clicks = [(0.95, 48), (0.1, 96), (0.95, 48), (0.1, 96)];
+        assert_eq!(run(&mut Endpointer::default(), &clicks), []);
+    }
+
+    #[test]
+    fn a_pause_shorter_than_the_hang_does_not_end_the_turn() {
+        let speech = [(0.9, 480), (0.1, 480), (0.9, 480), (0.1, 640)];
+        let events = run(&mut Endpointer::default(), &speech);
+        assert_eq!(times(&events), [(64, "started"), (1952, "ended")]);
+    }
+
+    #[test]
+    fn a_longer_hang_waits_for_the_next_group_of_digits() {
+        let mut endpointer = Endpointer::default();
+        endpointer.set_hang(NUMBER_HANG);
+        let speech = [(0.9, 480), (0.1, 800), (0.9, 480), (0.1, 1600)];
+        let events = run(&mut endpointer, &speech);
+        assert_eq!(times(&events), [(64, "started"), (2960, "ended")]);
+    }
+
+    #[test]
+    fn between_the_thresholds_a_turn_goes_on_but_does_not_begin() {
+        assert_eq!(run(&mut Endpointer::default(), &[(0.5, 1600)]), []);
+        let events = run(&mut Endpointer::default(), &[(0.9, 80), (0.5, 4000)]);
+        assert_eq!(times(&events), [(64, "started")]);
+    }
+
+    #[test]
+    fn over_the_agent_it_takes_more_to_start_a_turn() {
+        let mut endpointer = Endpointer::default();
+        endpointer.set_agent_speaking(true);
+        assert_eq!(run(&mut endpointer, &[(0.8, 1600)]), []);
+        assert_eq!(
+            times(&run(&mut endpointer, &[(0.9, 80)])),
+            [(64, "started")]
+        );
+    }
+
+    #[test]
+    fn steady_noise_is_learned_and_speech_stands_out() {
+        let mut noise = Noise::default();
+        let frame = |amplitude: i16| [amplitude; FRAME];
+        assert!(noise.is_below(&frame(300)), "before it is known");
+        for _ in 0..2 * NOISE_WINDOW {
+            noise.is_below(&frame(300));
+        }
+        assert!(!noise.is_below(&frame(300)));
+        assert!(noise.is_below(&frame(3000)));
+    }
+
+    #[test]
+    fn an_endless_turn_is_cut() {
+        let events = run(&mut Endpointer::default(), &[(0.9, 40_000)]);
+        let kinds: Vec<_> = times(&events).into_iter().map(|(_, kind)| kind).collect();
+        assert_eq!(kinds, ["started", "ended", "started", "ended", "started"]);
+        for (_, event) in events {
+            if let Endpoint::TurnEnded(turn) = event {
+                assert!(duration(turn.pcm.len()) <= MAX_TURN);
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_of_the_pushes_does_not_matter() {
+        let noise: Vec<i16> = (0..32_000u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 18) as i16)
+            .collect();
+        let run = |length: usize| -> Vec<Endpoint> {
+            let mut endpointer = Endpointer::default();
+            noise
+                .chunks(length)
+                .flat_map(|pcm| endpointer.push(pcm))
+                .collect()
+        };
+        assert_eq!(run(160), run(1));
+        assert_eq!(run(160), run(32_000));
+    }
+}

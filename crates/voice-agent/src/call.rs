@@ -1,0 +1,338 @@
+//! One call from its job to its end.
+//!
+//! [`state`] decides, the rest does: [`dial`] and [`transfer`] talk to LiveKit's SIP API, [`room`] is
+//! our presence in the room. All of it runs as one tree of tasks that ends with [`run`].
+
+mod attributes;
+mod dial;
+mod room;
+mod state;
+mod transfer;
+
+use std::{
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use livekit_api::services::{room::RoomClient, sip::SIPClient};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinError, JoinSet},
+    time::{sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, debug, error, info, warn};
+use transfer_core::{TransferOutcome, identity};
+
+pub(crate) use self::{
+    dial::DialSettings,
+    state::{CallSettings, Direction, Outcome},
+};
+use self::{
+    room::{Phone, Presence},
+    state::{Call, Input, Output},
+};
+use crate::{
+    audio::Speaker,
+    conversation::{Brain, Heard},
+    ears::{Attention, EarEvent, Ears},
+    voice::Voice,
+};
+
+/// What happens to a call before its state machine has taken it.
+///
+/// Full means that a burst of room events waits for us; nothing is lost.
+const INPUTS: usize = 64;
+
+/// A second of audio. When recognition is further behind than that, the newest audio is lost.
+const FRAMES: usize = 100;
+
+/// Turns that wait for the state machine; the person makes one in some seconds.
+const EVENTS: usize = 8;
+
+/// How long leaving the room may take once it is deleted.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the deletion of a room is tried; a room that stays keeps a phone leg alive, which costs.
+const DELETE_ATTEMPTS: u32 = 3;
+
+/// LiveKit's server API as a call uses it.
+pub(crate) struct Api {
+    sip: SIPClient,
+    rooms: RoomClient,
+}
+
+impl Api {
+    pub(crate) fn new(url: &str, api_key: &str, api_secret: &str) -> Self {
+        Self {
+            sip: dial::sip_client(url, api_key, api_secret),
+            rooms: RoomClient::with_api_key(url, api_key, api_secret),
+        }
+    }
+
+    /// Ends the room and with it every leg. A room that is gone already is fine.
+    pub(crate) async fn delete_room(&self, room: &str) {
+        for attempt in 1..=DELETE_ATTEMPTS {
+            match self.rooms.delete_room(room).await {
+                Ok(()) => return,
+                Err(error) if dial::is_not_found(&error) => return,
+                Err(error) => {
+                    warn!(%error, attempt, "cannot delete the room");
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+        error!(
+            room,
+            "the room was not deleted, its phone may still be connected"
+        );
+    }
+}
+
+/// What one call is made of.
+pub(crate) struct Setup {
+    pub(crate) api: Arc<Api>,
+    pub(crate) url: String,
+    pub(crate) token: String,
+    pub(crate) room: String,
+    /// `None` for an inbound call.
+    pub(crate) dial: Option<DialSettings>,
+    pub(crate) call: CallSettings,
+    /// How long a transfer target may ring.
+    pub(crate) transfer_ringing_timeout: Duration,
+    pub(crate) brain: Brain,
+    pub(crate) voice: Voice,
+    pub(crate) ears: Ears,
+}
+
+/// Runs a call until it has ended and its room is gone.
+///
+/// `end` asks for a clean end: the phone is hung up. Dropping the future stops all its tasks but
+/// leaves the room; [`Api::delete_room`] is the caller's then.
+///
+/// # Panics
+///
+/// When one of its tasks did.
+pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
+    let mut shell = Shell::start(setup);
+    loop {
+        while let Some(output) = shell.call.poll_output() {
+            if let Output::End(outcome) = output {
+                if outcome == Outcome::Transferred(TransferOutcome::Connected) {
+                    info!("transfer connected");
+                }
+                shell.close().await;
+                return outcome;
+            }
+            shell.act(output);
+        }
+        let timeout = shell.call.poll_timeout();
+        tokio::select! {
+            Some(input) = shell.inputs.recv() => shell.call.handle(Instant::now(), input),
+            Some(event) = shell.heard.recv() => shell.hear(event),
+            Some(ended) = shell.tasks.join_next() => propagate_panic(ended),
+            () = sleep_until_maybe(timeout) => shell.call.handle_timeout(Instant::now()),
+            () = end.cancelled() => shell.call.handle(Instant::now(), Input::HangUp),
+        }
+    }
+}
+
+struct Shell {
+    call: Call,
+    api: Arc<Api>,
+    room: String,
+    dial: Option<DialSettings>,
+    transfer_ringing_timeout: Duration,
+    voice: Voice,
+    attention: Attention,
+    speaker: Speaker,
+    /// The utterance that is being played.
+    speaking: Option<AbortHandle>,
+    thoughts: mpsc::Sender<Heard>,
+    heard: mpsc::Receiver<EarEvent>,
+    tell: mpsc::Sender<Input>,
+    inputs: mpsc::Receiver<Input>,
+    tasks: JoinSet<()>,
+    leave: CancellationToken,
+    /// Closed when we have left the room.
+    left: mpsc::Receiver<()>,
+}
+
+impl Shell {
+    fn start(setup: Setup) -> Self {
+        let (tell, inputs) = mpsc::channel(INPUTS);
+        let (frames, audible) = mpsc::channel(FRAMES);
+        let (events, heard) = mpsc::channel(EVENTS);
+        let (thoughts, to_think) = mpsc::channel(1);
+        let (leaving, left) = mpsc::channel(1);
+        let leave = CancellationToken::new();
+        let speaker = Speaker::new();
+        let mut tasks = JoinSet::new();
+
+        let presence = Presence {
+            url: setup.url,
+            token: setup.token,
+            phone: setup.dial.as_ref().map_or(Phone::AnySip, |dial| {
+                Phone::Identity(identity(&dial.callee))
+            }),
+            speaker: speaker.clone(),
+            frames,
+            inputs: tell.clone(),
+        };
+        let attend = presence.attend(leave.clone());
+        spawn(&mut tasks, async move {
+            attend.await;
+            drop(leaving);
+        });
+        let attention = setup.ears.attention();
+        spawn(&mut tasks, setup.ears.listen(audible, events));
+        spawn(
+            &mut tasks,
+            think(setup.brain, to_think, tell.clone(), attention.clone()),
+        );
+
+        Self {
+            call: Call::new(setup.call),
+            api: setup.api,
+            room: setup.room,
+            dial: setup.dial,
+            transfer_ringing_timeout: setup.transfer_ringing_timeout,
+            voice: setup.voice,
+            attention,
+            speaker,
+            speaking: None,
+            thoughts,
+            heard,
+            tell,
+            inputs,
+            tasks,
+            leave,
+            left,
+        }
+    }
+
+    /// Does what the state machine wants done, except ending.
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Dial => self.dial(),
+            Output::Think(heard) => {
+                if self.thoughts.try_send(heard).is_err() {
+                    // The call thinks one thought at a time, and thinking ends with the call.
+                    warn!("thought lost");
+                }
+            }
+            Output::Say(utterance, text) => {
+                debug!(text, "says");
+                self.attention.agent_speaks(true);
+                let (voice, speaker) = (self.voice.clone(), self.speaker.clone());
+                let (attention, tell) = (self.attention.clone(), self.tell.clone());
+                let speaking = spawn(&mut self.tasks, async move {
+                    speaker.play(voice.sentences(&text)).await;
+                    attention.agent_speaks(false);
+                    debug!(text, "spoke");
+                    send(&tell, Input::Spoke(utterance)).await;
+                });
+                self.speaking = Some(speaking);
+            }
+            Output::StopSpeaking => {
+                if let Some(speaking) = self.speaking.take() {
+                    speaking.abort();
+                    self.speaker.stop();
+                    self.attention.agent_speaks(false);
+                    debug!("stopped speaking");
+                }
+            }
+            Output::Transfer { identity, target } => {
+                let (api, room, tell) = (self.api.clone(), self.room.clone(), self.tell.clone());
+                let ringing_timeout = self.transfer_ringing_timeout;
+                spawn(&mut self.tasks, async move {
+                    let result =
+                        transfer::transfer(&api, &room, &identity, &target, ringing_timeout).await;
+                    send(&tell, Input::Transferred(result)).await;
+                });
+            }
+            Output::End(_) => unreachable!("the loop ends with it"),
+        }
+    }
+
+    fn dial(&mut self) {
+        let Some(dial) = self.dial.take() else {
+            return;
+        };
+        let (api, room, tell) = (self.api.clone(), self.room.clone(), self.tell.clone());
+        spawn(&mut self.tasks, async move {
+            let result = dial::dial(&api, &room, &dial).await;
+            send(&tell, Input::Dialed(result)).await;
+        });
+    }
+
+    fn hear(&mut self, event: EarEvent) {
+        let input = match event {
+            EarEvent::SpeechStarted => Input::SpeechStarted,
+            EarEvent::Turn {
+                first,
+                second,
+                speech_ended,
+                transcribed,
+            } => {
+                let stt_ms = transcribed
+                    .saturating_duration_since(speech_ended)
+                    .as_millis();
+                debug!(text = first, second, stt_ms, "heard");
+                Input::Turn { first, second }
+            }
+        };
+        self.call.handle(Instant::now(), input);
+    }
+
+    /// Hangs up: the room goes first, so that the phone is free even if leaving takes long.
+    async fn close(mut self) {
+        self.api.delete_room(&self.room).await;
+        self.leave.cancel();
+        if timeout(LEAVE_TIMEOUT, self.left.recv()).await.is_err() {
+            warn!("leaving the room takes too long");
+        }
+    }
+}
+
+/// The conversation, one thought at a time, in the order in which they come.
+async fn think(
+    mut brain: Brain,
+    mut heard: mpsc::Receiver<Heard>,
+    tell: mpsc::Sender<Input>,
+    attention: Attention,
+) {
+    while let Some(heard) = heard.recv().await {
+        let reply = brain.hear(heard).await;
+        attention.expect_number(brain.expects_number());
+        send(&tell, Input::Replied(reply)).await;
+    }
+}
+
+/// The call drops its end when it is over, and nothing is worth telling then.
+async fn send(tell: &mpsc::Sender<Input>, input: Input) {
+    if tell.send(input).await.is_err() {
+        debug!("call is over");
+    }
+}
+
+fn spawn(tasks: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    tasks.spawn(task.instrument(Span::current()))
+}
+
+/// A task that was aborted has ended as it should; one that panicked takes the call with it.
+fn propagate_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+async fn sleep_until_maybe(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => pending().await,
+    }
+}

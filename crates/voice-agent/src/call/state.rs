@@ -1,0 +1,546 @@
+//! One call as a state machine: who speaks when, and when the caller is sent on.
+//!
+//! Contract: feed it with [`Call::handle`] and [`Call::handle_timeout`], then drain
+//! [`Call::poll_output`], then wait until something happens or [`Call::poll_timeout`] has come.
+//! It reads no clock; `now` must not go back. After [`Output::End`] nothing follows.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use transfer_core::{
+    DialFailure, PhoneNumber, ReferTarget, SipDomain, TransferFailure, TransferOutcome,
+};
+
+use super::attributes::CallStatus;
+use crate::conversation::{Action, Heard, Reply, TransferRequest};
+
+/// How long a callee who picks up is given to say hello before the agent speaks.
+///
+/// Shorter and both speak at once; longer and people hang up, taking us for an autodialler.
+const HELLO_WAIT: Duration = Duration::from_secs(2);
+
+/// How long an inbound caller's phone gets to open its audio once it can hear us.
+///
+/// LiveKit's SIP service answers the call when our track is there, which takes it about 0.2 s;
+/// what is said before is lost.
+const INBOUND_GREETING_DELAY: Duration = Duration::from_millis(700);
+
+/// An inbound caller is greeted after this even if LiveKit never said that our track is heard.
+const INBOUND_GREETING_LIMIT: Duration = Duration::from_secs(3);
+
+/// Words of a first turn that can be no more than a salutation: "Yes, hello?", "Miller, good day".
+const SALUTATION: usize = 3;
+
+/// How long nobody may speak before the agent says something. LiveKit calls it user away.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// The same after the agent was interrupted by what turned out to be no words.
+const SILENCE_AFTER_INTERRUPTION: Duration = Duration::from_secs(5);
+
+/// How long a turn may take from its first sound to its words: 15 s of speech and its recognition.
+const TURN_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long an unconfirmed REFER may stay alive in livekit-sip (SIP timer F); until then it accepts
+/// no other, and a second one could make two phones ring.
+const UNCONFIRMED_LIMIT: Duration = Duration::from_secs(32);
+
+/// How long the leg of a transferred caller may outlive LiveKit's success; livekit-sip ends it
+/// after 1 s.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long LiveKit may need to tell what became of a transfer whose caller is gone already.
+const VERDICT_LIMIT: Duration = Duration::from_secs(3);
+
+/// Who called whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// We dial; the callee speaks first.
+    Outbound,
+    /// Somebody dialled us; the agent speaks first.
+    Inbound,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct CallSettings {
+    pub(crate) direction: Direction,
+    pub(crate) greeting: String,
+    /// Where [`TransferRequest::Default`] leads.
+    pub(crate) default_transfer: Option<PhoneNumber>,
+    /// The carrier's domain for the `Refer-To` URI.
+    pub(crate) sip_domain: Option<SipDomain>,
+}
+
+/// How a dial that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialed {
+    Answered,
+    /// The callee's participant was in the room already, so nobody was dialled.
+    AlreadyInRoom,
+}
+
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// We are in the room and our audio track is published.
+    Joined,
+    /// Somebody hears our audio track.
+    Audible,
+    /// The result of [`Output::Dial`].
+    Dialed(Result<Dialed, DialFailure>),
+    /// The phone is in the room, or its status changed.
+    Phone {
+        identity: String,
+        status: CallStatus,
+    },
+    PhoneLeft,
+    SpeechStarted,
+    /// What the person said; `second` is the second decode, when the agent expected a number.
+    Turn {
+        first: String,
+        second: Option<String>,
+    },
+    /// The result of [`Output::Think`].
+    Replied(Reply),
+    /// The utterance of [`Output::Say`] was played to its last sample.
+    Spoke(Utterance),
+    /// The result of [`Output::Transfer`].
+    Transferred(Result<(), TransferFailure>),
+    /// We are out of the room and do not come back.
+    RoomLost,
+    /// Somebody else ends the call: the worker, or the server by ending the job.
+    HangUp,
+}
+
+/// Numbers the utterances of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Utterance(pub u32);
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Output {
+    /// Dial the callee, unless the callee is in the room.
+    Dial,
+    /// Let the conversation answer.
+    Think(Heard),
+    Say(Utterance, String),
+    StopSpeaking,
+    /// Send the participant `identity` to `target`.
+    Transfer {
+        identity: String,
+        target: ReferTarget,
+    },
+    End(Outcome),
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    NotAnswered(DialFailure),
+    /// The caller left by a transfer; the failed ones do not end a call.
+    Transferred(TransferOutcome),
+    /// The person hung up.
+    PhoneLeft,
+    AgentHungUp,
+    RoomLost,
+    /// The worker shut down or the server ended the job.
+    Terminated,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnswered(cause) => write!(f, "not answered: {cause}"),
+            Self::Transferred(TransferOutcome::Connected) => f.write_str("transferred"),
+            Self::Transferred(TransferOutcome::LeftUnconfirmed) => {
+                f.write_str("left during the transfer, unconfirmed")
+            }
+            Self::Transferred(TransferOutcome::Failed(cause)) => {
+                write!(f, "transfer failed: {cause}")
+            }
+            Self::PhoneLeft => f.write_str("caller hung up"),
+            Self::AgentHungUp => f.write_str("agent hung up"),
+            Self::RoomLost => f.write_str("room lost"),
+            Self::Terminated => f.write_str("terminated"),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nobody hears us: the callee's phone rings, or the caller's waits for our track.
+    Connecting,
+    /// The person hears us and the agent has said nothing.
+    Answered {
+        greet_at: Instant,
+    },
+    Listening {
+        until: Instant,
+    },
+    Thinking,
+    Speaking {
+        utterance: Utterance,
+        then: Action,
+    },
+    Transferring {
+        left: Option<Instant>,
+    },
+    /// LiveKit reported success and the leg is about to end.
+    HandedOver {
+        at: Instant,
+    },
+    Ended,
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    settings: CallSettings,
+    phase: Phase,
+    joined: bool,
+    /// Set when the dial has returned without failure.
+    dialed: Option<Dialed>,
+    status: Option<CallStatus>,
+    /// The person's identity, once the phone is in the room.
+    identity: Option<String>,
+    /// When an inbound caller is greeted at the latest.
+    greet_limit: Option<Instant>,
+    /// Set once the agent has spoken.
+    greeted: bool,
+    /// Words in the turn that the conversation thinks about.
+    words: usize,
+    /// A turn that came while the conversation was thinking about the one before.
+    waiting_turn: Option<Heard>,
+    /// No REFER before, because an unconfirmed one may be alive.
+    no_transfer_before: Option<Instant>,
+    utterances: u32,
+    outputs: VecDeque<Output>,
+}
+
+impl Call {
+    pub(crate) fn new(settings: CallSettings) -> Self {
+        let outputs = match settings.direction {
+            Direction::Outbound => VecDeque::from([Output::Dial]),
+            Direction::Inbound => VecDeque::new(),
+        };
+        Self {
+            settings,
+            phase: Phase::Connecting,
+            joined: false,
+            dialed: None,
+            status: None,
+            identity: None,
+            greet_limit: None,
+            greeted: false,
+            words: 0,
+            waiting_turn: None,
+            no_transfer_before: None,
+            utterances: 0,
+            outputs,
+        }
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called, if nothing else happens before.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Connecting => self.greet_limit,
+            Phase::Answered { greet_at } => Some(*greet_at),
+            Phase::Listening { until } => Some(*until),
+            Phase::Transferring { left } => left.map(|left| left + VERDICT_LIMIT),
+            Phase::HandedOver { at } => Some(*at + HANDOVER_LIMIT),
+            Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => None,
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_none_or(|due| now < due) {
+            return;
+        }
+        match self.phase {
+            Phase::Connecting | Phase::Answered { .. } => {
+                let greeting = self.settings.greeting.clone();
+                self.say(greeting, Action::Listen);
+            }
+            Phase::Listening { .. } => self.think(Heard::Silence),
+            Phase::Transferring { .. } => {
+                self.end(Outcome::Transferred(TransferOutcome::LeftUnconfirmed));
+            }
+            Phase::HandedOver { .. } => {
+                self.end(Outcome::Transferred(TransferOutcome::of_success(None)));
+            }
+            Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => {}
+        }
+    }
+
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        match input {
+            Input::Joined => {
+                self.joined = true;
+                self.check_answered(now);
+            }
+            Input::Audible => self.audible(now),
+            Input::Dialed(Ok(dialed)) => {
+                if dialed == Dialed::Answered {
+                    self.status = Some(CallStatus::Active);
+                }
+                self.dialed = Some(dialed);
+                self.check_answered(now);
+            }
+            Input::Dialed(Err(cause)) => self.end(Outcome::NotAnswered(cause)),
+            Input::Phone { identity, status } => {
+                self.identity = Some(identity);
+                self.status = Some(status);
+                self.check_answered(now);
+            }
+            Input::PhoneLeft => self.phone_left(now),
+            Input::SpeechStarted => self.speech_started(now),
+            Input::Turn { first, second } => self.turn(now, first, second),
+            Input::Replied(reply) => self.replied(now, reply),
+            Input::Spoke(spoken) => self.spoke(now, spoken),
+            Input::Transferred(result) => self.transferred(now, result),
+            Input::RoomLost => self.end(Outcome::RoomLost),
+            Input::HangUp => self.end(Outcome::Terminated),
+        }
+    }
+
+    /// An outbound call is answered when the dial says so; one that was dialled before us, and an
+    /// inbound one, when the phone's status does.
+    fn check_answered(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Connecting)
+            || !self.joined
+            || self.status != Some(CallStatus::Active)
+        {
+            return;
+        }
+        match (self.settings.direction, self.dialed) {
+            (Direction::Outbound, Some(_)) => {
+                self.phase = Phase::Answered {
+                    greet_at: now + HELLO_WAIT,
+                };
+            }
+            (Direction::Outbound, None) => {}
+            (Direction::Inbound, _) => {
+                self.greet_limit.get_or_insert(now + INBOUND_GREETING_LIMIT);
+            }
+        }
+    }
+
+    fn audible(&mut self, now: Instant) {
+        if self.settings.direction == Direction::Inbound && matches!(self.phase, Phase::Connecting)
+        {
+            self.phase = Phase::Answered {
+                greet_at: now + INBOUND_GREETING_DELAY,
+            };
+        }
+    }
+
+    fn phone_left(&mut self, now: Instant) {
+        self.status = Some(CallStatus::Hangup);
+        match &mut self.phase {
+            // The dial tells why, a moment later.
+            Phase::Connecting
+                if self.settings.direction == Direction::Outbound && self.dialed.is_none() => {}
+            Phase::Transferring { left } => *left = Some(now),
+            Phase::HandedOver { at } => {
+                let stayed = now.saturating_duration_since(*at);
+                let outcome = TransferOutcome::of_success(Some(stayed));
+                self.end(Outcome::Transferred(outcome));
+            }
+            Phase::Connecting
+            | Phase::Answered { .. }
+            | Phase::Listening { .. }
+            | Phase::Thinking
+            | Phase::Speaking { .. } => self.end(Outcome::PhoneLeft),
+            Phase::Ended => {}
+        }
+    }
+
+    fn speech_started(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Answered { greet_at } => *greet_at = now + TURN_LIMIT,
+            Phase::Listening { until } => *until = now + TURN_LIMIT,
+            Phase::Speaking { then, .. } if is_interruptible(then) => {
+                self.outputs.push_back(Output::StopSpeaking);
+                self.phase = Phase::Listening {
+                    until: now + SILENCE_AFTER_INTERRUPTION,
+                };
+            }
+            Phase::Connecting
+            | Phase::Thinking
+            | Phase::Speaking { .. }
+            | Phase::Transferring { .. }
+            | Phase::HandedOver { .. }
+            | Phase::Ended => {}
+        }
+    }
+
+    fn turn(&mut self, now: Instant, first: String, second: Option<String>) {
+        if first.trim().is_empty() {
+            // A noise: nothing to answer, and the wait goes on.
+            match &mut self.phase {
+                Phase::Answered { greet_at } => *greet_at = (*greet_at).min(now + HELLO_WAIT),
+                Phase::Listening { until } => {
+                    *until = (*until).min(now + SILENCE_AFTER_INTERRUPTION);
+                }
+                Phase::Connecting
+                | Phase::Thinking
+                | Phase::Speaking { .. }
+                | Phase::Transferring { .. }
+                | Phase::HandedOver { .. }
+                | Phase::Ended => {}
+            }
+            return;
+        }
+        let heard = Heard::Turn { first, second };
+        match &self.phase {
+            Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
+            Phase::Speaking { then, .. } if is_interruptible(then) => {
+                self.outputs.push_back(Output::StopSpeaking);
+                self.think(heard);
+            }
+            Phase::Thinking => self.waiting_turn = Some(heard),
+            // Said over the notice of a transfer, or into its ringing.
+            Phase::Connecting
+            | Phase::Speaking { .. }
+            | Phase::Transferring { .. }
+            | Phase::HandedOver { .. }
+            | Phase::Ended => {}
+        }
+    }
+
+    fn replied(&mut self, now: Instant, reply: Reply) {
+        if !matches!(self.phase, Phase::Thinking) {
+            return;
+        }
+        if let Some(heard) = self.waiting_turn.take()
+            && matches!(reply.then, Action::Listen)
+        {
+            // The person went on speaking, so the answer to the first half is not wanted.
+            self.think(heard);
+            return;
+        }
+        match reply {
+            // "Hello?" wants to know who calls.
+            Reply { then: Action::Listen, .. } if !self.greeted && self.words <= SALUTATION => {
+                self.say(self.settings.greeting.clone(), Action::Listen);
+            }
+            Reply { say: Some(text), then } => self.say(text, then),
+            Reply { say: None, then } => self.act(now, then),
+        }
+    }
+
+    fn spoke(&mut self, now: Instant, spoken: Utterance) {
+        if let Phase::Speaking { utterance, then } = &self.phase
+            && *utterance == spoken
+        {
+            let then = then.clone();
+            self.act(now, then);
+        }
+    }
+
+    fn act(&mut self, now: Instant, action: Action) {
+        match action {
+            Action::Listen => {
+                self.phase = Phase::Listening {
+                    until: now + SILENCE,
+                }
+            }
+            Action::HangUp => self.end(Outcome::AgentHungUp),
+            Action::Transfer(request) => self.transfer(now, request),
+        }
+    }
+
+    fn transfer(&mut self, now: Instant, request: TransferRequest) {
+        let number = match request {
+            TransferRequest::Default => self.settings.default_transfer.clone(),
+            TransferRequest::Number(number) => Some(number),
+        };
+        match self.may_transfer(now, number) {
+            Ok((identity, number)) => {
+                let target = ReferTarget::new(number, self.settings.sip_domain.as_ref());
+                self.phase = Phase::Transferring { left: None };
+                self.outputs
+                    .push_back(Output::Transfer { identity, target });
+            }
+            Err(cause) => self.think(Heard::TransferFailed(cause)),
+        }
+    }
+
+    fn may_transfer(
+        &self,
+        now: Instant,
+        number: Option<PhoneNumber>,
+    ) -> Result<(String, PhoneNumber), TransferFailure> {
+        if self.no_transfer_before.is_some_and(|free| now < free) {
+            return Err(TransferFailure::AlreadyTransferring);
+        }
+        // LiveKit would keep a REFER until the phone is answered and send it then.
+        if self.status != Some(CallStatus::Active) {
+            return Err(TransferFailure::CallerGone);
+        }
+        let identity = self.identity.clone().ok_or(TransferFailure::CallerGone)?;
+        Ok((identity, number.ok_or(TransferFailure::BadTarget)?))
+    }
+
+    fn transferred(&mut self, now: Instant, result: Result<(), TransferFailure>) {
+        let Phase::Transferring { left } = self.phase else {
+            return;
+        };
+        match (result, left) {
+            (Ok(()), None) => self.phase = Phase::HandedOver { at: now },
+            (Ok(()), Some(_)) => {
+                let outcome = TransferOutcome::of_success(Some(Duration::ZERO));
+                self.end(Outcome::Transferred(outcome));
+            }
+            (Err(TransferFailure::Unconfirmed), Some(_)) => {
+                self.end(Outcome::Transferred(TransferOutcome::LeftUnconfirmed));
+            }
+            (Err(_), Some(_)) => self.end(Outcome::PhoneLeft),
+            (Err(cause), None) => {
+                if cause == TransferFailure::Unconfirmed {
+                    self.no_transfer_before = Some(now + UNCONFIRMED_LIMIT);
+                }
+                self.think(Heard::TransferFailed(cause));
+            }
+        }
+    }
+
+    fn say(&mut self, text: String, then: Action) {
+        self.greeted = true;
+        self.utterances += 1;
+        let utterance = Utterance(self.utterances);
+        self.phase = Phase::Speaking { utterance, then };
+        self.outputs.push_back(Output::Say(utterance, text));
+    }
+
+    fn think(&mut self, heard: Heard) {
+        self.words = match &heard {
+            Heard::Turn { first, .. } => first.split_whitespace().count(),
+            Heard::Silence | Heard::TransferFailed(_) => 0,
+        };
+        self.phase = Phase::Thinking;
+        self.outputs.push_back(Output::Think(heard));
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.phase = Phase::Ended;
+        self.outputs.push_back(Output::End(outcome));
+    }
+}
+
+/// The notice of a transfer is heard in full; everything else gives way to the person.
+fn is_interruptible(then: &Action) -> bool {
+    match then {
+        Action::Listen | Action::HangUp => true,
+        Action::Transfer(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

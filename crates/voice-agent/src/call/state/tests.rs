@@ -1,0 +1,517 @@
+use super::*;
+
+#[test]
+fn an_outbound_call_dials_before_anything_else_has_happened() {
+    let mut call = TestCall::new(Direction::Outbound);
+
+    assert_eq!(call.outputs(), [Output::Dial]);
+}
+
+#[test]
+fn an_inbound_call_dials_nobody() {
+    let mut call = TestCall::new(Direction::Inbound);
+
+    call.handle(Input::Joined);
+
+    assert_eq!(call.outputs(), []);
+}
+
+#[test]
+fn a_silent_callee_is_greeted_after_two_seconds_and_a_speaking_one_is_heard_first() {
+    let mut call = TestCall::answered();
+    call.elapse(HELLO_WAIT - Duration::from_millis(1));
+    assert_eq!(call.outputs(), []);
+    call.elapse(Duration::from_millis(1));
+    assert_eq!(call.said(), ["Good day."]);
+
+    let mut call = TestCall::answered();
+    call.handle(Input::SpeechStarted);
+    call.elapse(HELLO_WAIT);
+    assert_eq!(call.outputs(), []);
+    call.handle(turn("Hello?"));
+    assert_eq!(call.outputs(), [Output::Think(heard("Hello?"))]);
+}
+
+#[test]
+fn a_salutation_is_answered_with_the_greeting_and_a_wish_with_its_answer() {
+    for (said, then, answer) in [
+        ("Hello?", Action::Listen, "Good day."),
+        ("Yes, good morning.", Action::Listen, "Good day."),
+        ("Transfer me.", to_default(), "Sure."),
+        ("What do you want from me?", Action::Listen, "Sure."),
+    ] {
+        let mut call = TestCall::answered();
+        call.reply_to(said, Some("Sure."), then);
+        assert_eq!(call.said(), [answer], "{said}");
+    }
+}
+
+#[test]
+fn the_callee_is_greeted_only_when_both_the_dial_and_our_joining_are_done() {
+    for joined_first in [true, false] {
+        let mut call = TestCall::new(Direction::Outbound);
+        call.outputs();
+        let (first, second) = (Input::Joined, Input::Dialed(Ok(Dialed::Answered)));
+        let (first, second) = if joined_first {
+            (first, second)
+        } else {
+            (second, first)
+        };
+
+        call.handle(first);
+        call.elapse(Duration::from_secs(20));
+        assert_eq!(call.outputs(), []);
+        call.handle(second);
+        call.elapse(HELLO_WAIT);
+
+        assert_eq!(call.said(), ["Good day."]);
+    }
+}
+
+#[test]
+fn a_callee_who_was_in_the_room_already_is_greeted_when_the_phone_is_answered() {
+    let mut call = TestCall::new(Direction::Outbound);
+    call.outputs();
+    call.handle(Input::Joined);
+    call.handle(Input::Dialed(Ok(Dialed::AlreadyInRoom)));
+    call.handle(phone(CallStatus::Ringing));
+    call.elapse(Duration::from_secs(20));
+    assert_eq!(call.outputs(), []);
+
+    call.handle(phone(CallStatus::Active));
+    call.elapse(HELLO_WAIT);
+
+    assert_eq!(call.said(), ["Good day."]);
+}
+
+#[test]
+fn an_inbound_caller_is_greeted_as_soon_as_the_phone_can_hear_it() {
+    let mut call = TestCall::new(Direction::Inbound);
+    call.handle(Input::Joined);
+    call.handle(phone(CallStatus::Active));
+    call.handle(Input::Audible);
+    assert_eq!(call.outputs(), []);
+
+    call.elapse(INBOUND_GREETING_DELAY);
+
+    assert_eq!(call.said(), ["Good day."]);
+}
+
+#[test]
+fn an_inbound_caller_is_greeted_even_if_nobody_said_that_it_hears_us() {
+    let mut call = TestCall::new(Direction::Inbound);
+    call.handle(phone(CallStatus::Active));
+    call.handle(Input::Joined);
+
+    call.elapse(INBOUND_GREETING_LIMIT);
+
+    assert_eq!(call.said(), ["Good day."]);
+}
+
+#[test]
+fn a_dial_that_fails_ends_the_call_with_its_cause() {
+    let mut call = TestCall::new(Direction::Outbound);
+    call.outputs();
+    call.handle(Input::Joined);
+    call.handle(phone(CallStatus::Ringing));
+
+    // The participant leaves before LiveKit tells why.
+    call.handle(Input::PhoneLeft);
+    assert_eq!(call.outputs(), []);
+    call.handle(Input::Dialed(Err(DialFailure::Busy)));
+
+    assert_eq!(
+        call.outputs(),
+        [Output::End(Outcome::NotAnswered(DialFailure::Busy))]
+    );
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    let mut call = TestCall::listening();
+    call.handle(Input::PhoneLeft);
+    assert_eq!(call.outputs(), [Output::End(Outcome::PhoneLeft)]);
+
+    call.handle(Input::HangUp);
+    call.handle(turn("Hello?"));
+    call.elapse(SILENCE);
+
+    assert_eq!(call.outputs(), []);
+    assert_eq!(call.call.poll_timeout(), None);
+}
+
+#[test]
+fn whoever_ends_the_call_is_its_outcome() {
+    for (input, outcome) in [
+        (Input::PhoneLeft, Outcome::PhoneLeft),
+        (Input::RoomLost, Outcome::RoomLost),
+        (Input::HangUp, Outcome::Terminated),
+    ] {
+        let mut call = TestCall::listening();
+        call.handle(input);
+        assert_eq!(call.outputs(), [Output::End(outcome)]);
+    }
+}
+
+#[test]
+fn the_agent_hangs_up_after_its_last_word() {
+    let mut call = TestCall::listening();
+    call.reply_to("Goodbye.", Some("Goodbye."), Action::HangUp);
+    assert_eq!(call.said(), ["Goodbye."]);
+
+    call.spoke();
+
+    assert_eq!(call.outputs(), [Output::End(Outcome::AgentHungUp)]);
+}
+
+#[test]
+fn a_person_who_says_nothing_is_noticed() {
+    let mut call = TestCall::listening();
+    call.elapse(SILENCE);
+    assert_eq!(call.outputs(), [Output::Think(Heard::Silence)]);
+}
+
+#[test]
+fn a_person_who_speaks_over_the_agent_stops_it_and_is_heard() {
+    let mut call = TestCall::listening();
+    call.reply_to("What can you do?", Some("I can do a lot."), Action::Listen);
+    call.outputs();
+
+    call.handle(Input::SpeechStarted);
+    assert_eq!(call.outputs(), [Output::StopSpeaking]);
+    call.handle(turn("Transfer me."));
+    assert_eq!(call.outputs(), [Output::Think(heard("Transfer me."))]);
+}
+
+#[test]
+fn a_cough_that_stopped_the_agent_leaves_no_long_silence() {
+    let mut call = TestCall::listening();
+    call.reply_to("What can you do?", Some("I can do a lot."), Action::Listen);
+    call.outputs();
+    call.handle(Input::SpeechStarted);
+    call.handle(turn(" "));
+    call.outputs();
+
+    call.elapse(SILENCE_AFTER_INTERRUPTION);
+
+    assert_eq!(call.outputs(), [Output::Think(Heard::Silence)]);
+}
+
+#[test]
+fn an_utterance_that_was_stopped_does_not_count_as_spoken() {
+    let mut call = TestCall::listening();
+    call.reply_to("Bye.", Some("Goodbye."), Action::HangUp);
+    call.outputs();
+    let goodbye = call.spoken_last;
+    call.handle(Input::SpeechStarted);
+
+    // It had ended at the same moment.
+    call.handle(Input::Spoke(goodbye));
+
+    assert_eq!(call.outputs(), [Output::StopSpeaking]);
+}
+
+#[test]
+fn a_person_who_goes_on_while_the_agent_thinks_gets_one_answer() {
+    let mut call = TestCall::listening();
+    call.handle(turn("Well."));
+    call.handle(turn("Transfer me."));
+    assert_eq!(call.outputs(), [Output::Think(heard("Well."))]);
+
+    call.handle(Input::Replied(reply(Some("Pardon?"), Action::Listen)));
+
+    assert_eq!(call.outputs(), [Output::Think(heard("Transfer me."))]);
+}
+
+#[test]
+fn a_transfer_waits_until_its_notice_was_heard_in_full() {
+    let mut call = TestCall::listening();
+    call.reply_to("Transfer me.", Some("One moment please."), to_default());
+    assert_eq!(call.said(), ["One moment please."]);
+
+    call.handle(Input::SpeechStarted);
+    call.handle(turn("Thank you."));
+    assert_eq!(call.outputs(), [], "the notice cannot be interrupted");
+    call.spoke();
+
+    assert_eq!(call.outputs(), [refer("sip:+15550009999@sip.example.net")]);
+}
+
+#[test]
+fn a_named_number_goes_before_the_default() {
+    let mut call = TestCall::listening();
+    let number = "+15550001234".parse().unwrap();
+    let action = Action::Transfer(TransferRequest::Number(number));
+    call.reply_to("Yes.", None, action);
+
+    assert_eq!(call.outputs(), [refer("sip:+15550001234@sip.example.net")]);
+}
+
+#[test]
+fn the_agent_is_silent_and_deaf_while_the_target_rings() {
+    let mut call = TestCall::transferring();
+
+    call.handle(Input::SpeechStarted);
+    call.handle(turn("Hello? Is anybody there?"));
+    call.elapse(Duration::from_secs(60));
+
+    assert_eq!(call.outputs(), []);
+}
+
+#[test]
+fn a_transfer_counts_as_connected_only_if_the_leg_outlives_the_success() {
+    for (stayed, outcome) in [
+        (Duration::from_millis(1000), TransferOutcome::Connected),
+        (Duration::from_millis(20), TransferOutcome::LeftUnconfirmed),
+    ] {
+        let mut call = TestCall::transferring();
+        call.handle(Input::Transferred(Ok(())));
+        call.elapse(stayed);
+        call.handle(Input::PhoneLeft);
+        assert_eq!(call.outputs(), [Output::End(Outcome::Transferred(outcome))]);
+    }
+}
+
+#[test]
+fn a_leg_that_does_not_leave_after_the_success_is_ended() {
+    let mut call = TestCall::transferring();
+    call.handle(Input::Transferred(Ok(())));
+
+    call.elapse(HANDOVER_LIMIT);
+
+    let outcome = Outcome::Transferred(TransferOutcome::Connected);
+    assert_eq!(call.outputs(), [Output::End(outcome)]);
+}
+
+#[test]
+fn a_caller_who_leaves_before_the_verdict_was_not_connected_for_sure() {
+    for (verdict, outcome) in [
+        (
+            Ok(()),
+            Outcome::Transferred(TransferOutcome::LeftUnconfirmed),
+        ),
+        (
+            Err(TransferFailure::Unconfirmed),
+            Outcome::Transferred(TransferOutcome::LeftUnconfirmed),
+        ),
+        (Err(TransferFailure::TargetBusy), Outcome::PhoneLeft),
+    ] {
+        let mut call = TestCall::transferring();
+        call.handle(Input::PhoneLeft);
+        assert_eq!(call.outputs(), []);
+        call.handle(Input::Transferred(verdict));
+        assert_eq!(call.outputs(), [Output::End(outcome)]);
+    }
+}
+
+#[test]
+fn a_verdict_that_does_not_come_after_the_caller_left_is_not_waited_for() {
+    let mut call = TestCall::transferring();
+    call.handle(Input::PhoneLeft);
+
+    call.elapse(VERDICT_LIMIT);
+
+    let outcome = Outcome::Transferred(TransferOutcome::LeftUnconfirmed);
+    assert_eq!(call.outputs(), [Output::End(outcome)]);
+}
+
+#[test]
+fn a_failed_transfer_is_explained_and_the_talk_goes_on() {
+    let mut call = TestCall::transferring();
+
+    call.handle(Input::Transferred(Err(TransferFailure::TargetBusy)));
+    assert_eq!(
+        call.outputs(),
+        [Output::Think(Heard::TransferFailed(
+            TransferFailure::TargetBusy
+        ))]
+    );
+    call.handle(Input::Replied(reply(
+        Some("That line is busy."),
+        Action::Listen,
+    )));
+    assert_eq!(call.said(), ["That line is busy."]);
+    call.spoke();
+
+    call.reply_to("Try again.", None, to_default());
+    assert_eq!(call.outputs(), [refer("sip:+15550009999@sip.example.net")]);
+}
+
+#[test]
+fn after_an_unconfirmed_transfer_no_other_is_sent_for_half_a_minute() {
+    for (waited, sent) in [
+        (UNCONFIRMED_LIMIT - Duration::from_secs(1), false),
+        (UNCONFIRMED_LIMIT, true),
+    ] {
+        let mut call = TestCall::transferring();
+        call.handle(Input::Transferred(Err(TransferFailure::Unconfirmed)));
+        call.handle(Input::Replied(reply(None, Action::Listen)));
+        call.now += waited;
+        call.outputs();
+
+        call.reply_to("Transfer me.", None, to_default());
+
+        let refused = Output::Think(Heard::TransferFailed(TransferFailure::AlreadyTransferring));
+        let expected = if sent {
+            refer("sip:+15550009999@sip.example.net")
+        } else {
+            refused
+        };
+        assert_eq!(call.outputs(), [expected], "after {waited:?}");
+    }
+}
+
+#[test]
+fn a_phone_that_is_not_active_is_not_transferred() {
+    let mut call = TestCall::listening();
+    call.handle(phone(CallStatus::Hangup));
+
+    call.reply_to("Transfer me.", None, to_default());
+
+    let refused = Output::Think(Heard::TransferFailed(TransferFailure::CallerGone));
+    assert_eq!(call.outputs(), [refused]);
+}
+
+#[test]
+fn a_default_transfer_without_a_default_is_refused() {
+    let mut call = TestCall::listening();
+    call.call.settings.default_transfer = None;
+
+    call.reply_to("Transfer me.", None, to_default());
+
+    let refused = Output::Think(Heard::TransferFailed(TransferFailure::BadTarget));
+    assert_eq!(call.outputs(), [refused]);
+}
+
+/// A call with its clock.
+struct TestCall {
+    call: Call,
+    now: Instant,
+    spoken_last: Utterance,
+}
+
+impl TestCall {
+    fn new(direction: Direction) -> Self {
+        let settings = CallSettings {
+            direction,
+            greeting: "Good day.".to_owned(),
+            default_transfer: Some("+15550009999".parse().unwrap()),
+            sip_domain: Some("sip.example.net".parse().unwrap()),
+        };
+        Self {
+            call: Call::new(settings),
+            now: Instant::now(),
+            spoken_last: Utterance(0),
+        }
+    }
+
+    /// A callee who has just picked up.
+    fn answered() -> Self {
+        let mut call = Self::new(Direction::Outbound);
+        call.handle(Input::Joined);
+        call.handle(phone(CallStatus::Ringing));
+        call.handle(phone(CallStatus::Active));
+        call.handle(Input::Dialed(Ok(Dialed::Answered)));
+        call.outputs();
+        call
+    }
+
+    /// A callee who was greeted.
+    fn listening() -> Self {
+        let mut call = Self::answered();
+        call.elapse(HELLO_WAIT);
+        call.outputs();
+        call.spoke();
+        assert_eq!(call.outputs(), []);
+        call
+    }
+
+    fn transferring() -> Self {
+        let mut call = Self::listening();
+        call.reply_to("Transfer me.", None, to_default());
+        assert!(matches!(call.outputs()[..], [Output::Transfer { .. }]));
+        call
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.call.handle(self.now, input);
+    }
+
+    fn elapse(&mut self, time: Duration) {
+        self.now += time;
+        self.call.handle_timeout(self.now);
+    }
+
+    /// The person says something, and the conversation answers.
+    fn reply_to(&mut self, said: &str, answer: Option<&str>, then: Action) {
+        self.handle(turn(said));
+        assert_eq!(self.outputs(), [Output::Think(heard(said))]);
+        self.handle(Input::Replied(reply(answer, then)));
+    }
+
+    /// The agent's utterance ends.
+    fn spoke(&mut self) {
+        self.handle(Input::Spoke(self.spoken_last));
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        let outputs: Vec<_> = std::iter::from_fn(|| self.call.poll_output()).collect();
+        for output in &outputs {
+            if let Output::Say(utterance, _) = output {
+                self.spoken_last = *utterance;
+            }
+        }
+        outputs
+    }
+
+    fn said(&mut self) -> Vec<String> {
+        let said = self.outputs().into_iter().map(|output| match output {
+            Output::Say(_, text) => text,
+            other => panic!("{other:?}"),
+        });
+        said.collect()
+    }
+}
+
+fn phone(status: CallStatus) -> Input {
+    Input::Phone {
+        identity: "sip_+15550001111".to_owned(),
+        status,
+    }
+}
+
+fn turn(text: &str) -> Input {
+    Input::Turn {
+        first: text.to_owned(),
+        second: None,
+    }
+}
+
+fn heard(text: &str) -> Heard {
+    Heard::Turn {
+        first: text.to_owned(),
+        second: None,
+    }
+}
+
+fn reply(say: Option<&str>, then: Action) -> Reply {
+    Reply {
+        say: say.map(str::to_owned),
+        then,
+    }
+}
+
+fn to_default() -> Action {
+    Action::Transfer(TransferRequest::Default)
+}
+
+fn refer(uri: &str) -> Output {
+    let number = uri.trim_start_matches("sip:").split('@').next().unwrap();
+    let domain = "sip.example.net".parse().unwrap();
+    let target = ReferTarget::new(number.parse().unwrap(), Some(&domain));
+    assert_eq!(target.to_string(), uri);
+    Output::Transfer {
+        identity: "sip_+15550001111".to_owned(),
+        target,
+    }
+}

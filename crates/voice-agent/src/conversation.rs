@@ -1,0 +1,100 @@
+//! What the agent answers: pure decisions, from what was heard to what to say and do.
+//!
+//! [`DialoguePolicy`] is the built-in dialogue, which needs no key; [`LlmBrain`] asks a language model
+//! and falls back on the policy. Either way the rules about transfers are code, not prompt:
+//!
+//! 1. "Transfer me." goes to the default number at once.
+//! 2. A number that was heard, or that a model named, is read back digit by digit, and only a yes
+//!    transfers. Two recognitions of the same audio must not contradict each other before it is read
+//!    back at all.
+//! 3. Nothing but a [`PhoneNumber`] leaves this module.
+
+mod intent;
+mod llm;
+mod policy;
+mod read_back;
+mod spoken_number;
+
+use transfer_core::{PhoneNumber, TransferFailure};
+
+pub use self::{
+    llm::LlmBrain,
+    policy::{DialoguePolicy, PolicySettings},
+    spoken_number::{SpokenNumber, has_number, is_unfinished_number},
+};
+
+/// What happened on the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The person said something.
+    Turn {
+        /// What [`speech::Pass::First`] made of it.
+        first: String,
+        /// What [`speech::Pass::Second`] made of it, when it was run.
+        second: Option<String>,
+    },
+    /// Nobody has spoken for a while.
+    Silence,
+    /// The transfer that the last reply asked for did not happen.
+    TransferFailed(TransferFailure),
+}
+
+/// The answer to [`Heard`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// To be spoken before anything else happens.
+    pub say: Option<String>,
+    /// To be done once that was spoken.
+    pub then: Action,
+}
+
+/// What follows what was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    Listen,
+    Transfer(TransferRequest),
+    HangUp,
+}
+
+/// Whom the person wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransferRequest {
+    /// The configured number.
+    Default,
+    /// A number that the person gave and confirmed.
+    Number(PhoneNumber),
+}
+
+/// Who thinks.
+pub enum Brain {
+    Rules(DialoguePolicy),
+    Llm(LlmBrain),
+}
+
+impl Brain {
+    /// The agent's first words.
+    pub fn greeting(&self) -> String {
+        match self {
+            Self::Rules(policy) => policy.greeting(),
+            Self::Llm(brain) => brain.greeting(),
+        }
+    }
+
+    /// Decides on the answer. Never fails: without its server, a model's brain answers by the rules.
+    ///
+    /// Not cancel safe: a turn whose answer was not awaited is half remembered.
+    pub async fn hear(&mut self, heard: Heard) -> Reply {
+        match self {
+            Self::Rules(policy) => policy.hear(heard),
+            Self::Llm(brain) => brain.hear(heard).await,
+        }
+    }
+
+    /// Whether a phone number is likely to come next: listen longer, and twice.
+    pub fn expects_number(&self) -> bool {
+        match self {
+            Self::Rules(policy) => policy.expects_number(),
+            Self::Llm(brain) => brain.expects_number(),
+        }
+    }
+}

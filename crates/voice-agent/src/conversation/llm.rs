@@ -1,0 +1,294 @@
+//! A language model as the agent's brain, over OpenAI's chat completions protocol.
+//!
+//! The model chats and decides *that* the person wants a transfer or has finished. Where to, it only
+//! suggests: its number is parsed, read back and confirmed by [`DialoguePolicy`], as is every number that
+//! the person says. When the server fails, stalls or talks nonsense, the policy answers that turn.
+
+use std::time::Duration;
+
+use async_openai::{
+    Client,
+    config::OpenAIConfig,
+    error::OpenAIError,
+    types::chat::{
+        ChatCompletionMessageToolCallChunk, ChatCompletionRequestAssistantMessage,
+        ChatCompletionRequestMessage, ChatCompletionRequestSystemMessage,
+        ChatCompletionRequestUserMessage, ChatCompletionTool, ChatCompletionTools,
+        CreateChatCompletionRequest, FunctionObject,
+    },
+};
+use futures_util::StreamExt as _;
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use serde_json::json;
+use sip_config::LlmSettings;
+use tokio::time::timeout;
+use tracing::warn;
+use transfer_core::PhoneNumber;
+
+use super::{Action, DialoguePolicy, Heard, PolicySettings, Reply};
+
+/// How long the server may take to begin its answer, and between two pieces of it.
+///
+/// The person hears silence meanwhile; longer than this, an answer by the rules is the better one.
+const STALL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long a whole answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Turns of both sides that the model is told again each time.
+const HISTORY: usize = 24;
+
+/// Bounds a model that does not stop; spoken, this is half a minute.
+const MAX_ANSWER_TOKENS: u32 = 160;
+
+const INSTRUCTIONS: &str = "You are Ada, a friendly assistant on the telephone. Answer in one or two \
+    short sentences of plain spoken English, without lists, symbols or abbreviations. When the person \
+    wants to be transferred, or to speak to a human, call transfer_call, without a destination unless \
+    the person named a phone number. When the person says goodbye, call end_call. Never say that you \
+    are transferring the call: the system says so.";
+
+/// Asks a model, and [`DialoguePolicy`] whenever the rules have the say.
+pub struct LlmBrain {
+    client: Client<OpenAIConfig>,
+    model: String,
+    policy: DialoguePolicy,
+    settings: PolicySettings,
+    history: Vec<ChatCompletionRequestMessage>,
+}
+
+/// A model's answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Answer {
+    text: String,
+    tool: Option<Tool>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Tool {
+    TransferCall { destination: Option<String> },
+    EndCall,
+}
+
+/// A model gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+enum AnswerError {
+    #[error("the language model's server refused or broke off")]
+    Server(#[from] OpenAIError),
+    #[error("the language model's server was silent for {} s", STALL_TIMEOUT.as_secs())]
+    Stalled,
+    #[error("the language model's answer took more than {} s", ANSWER_TIMEOUT.as_secs())]
+    TooLong,
+    #[error("the language model's answer was cut off")]
+    CutOff,
+    #[error("the language model said nothing")]
+    Empty,
+    #[error("the language model called the unknown tool `{0}`")]
+    UnknownTool(String),
+    #[error("the language model called a tool with malformed arguments")]
+    MalformedArguments(#[source] serde_json::Error),
+}
+
+impl LlmBrain {
+    pub fn new(llm: &LlmSettings, settings: PolicySettings) -> Self {
+        let config = OpenAIConfig::new()
+            .with_api_base(llm.base_url.as_str().trim_end_matches('/'))
+            .with_api_key(llm.api_key.expose_secret());
+        Self {
+            client: Client::with_config(config),
+            model: llm.model.clone(),
+            policy: DialoguePolicy::new(settings.clone()),
+            settings,
+            history: Vec::new(),
+        }
+    }
+
+    pub(super) fn greeting(&self) -> String {
+        self.policy.greeting()
+    }
+
+    pub(super) fn expects_number(&self) -> bool {
+        self.policy.expects_number()
+    }
+
+    pub(super) async fn hear(&mut self, heard: Heard) -> Reply {
+        let reply = match &heard {
+            Heard::Turn { first, .. } if !self.policy.has_the_say(&heard) => {
+                match self.ask(first).await {
+                    Ok(answer) => self.reply(answer),
+                    Err(error) => {
+                        let error = anyhow::Error::from(error);
+                        warn!("{error:#}; answering by the rules");
+                        self.policy.hear(heard.clone())
+                    }
+                }
+            }
+            Heard::Turn { .. } | Heard::Silence | Heard::TransferFailed(_) => {
+                self.policy.hear(heard.clone())
+            }
+        };
+        self.remember(heard, &reply);
+        reply
+    }
+
+    fn reply(&mut self, answer: Answer) -> Reply {
+        let text = Some(answer.text).filter(|text| !text.is_empty());
+        match answer.tool {
+            None => Reply {
+                say: text,
+                then: Action::Listen,
+            },
+            Some(Tool::EndCall) => Reply {
+                say: text.or_else(|| Some("Goodbye.".to_owned())),
+                then: Action::HangUp,
+            },
+            Some(Tool::TransferCall { destination: None }) => self.policy.transfer(),
+            Some(Tool::TransferCall {
+                destination: Some(destination),
+            }) => match PhoneNumber::parse(&destination, self.settings.default_region) {
+                Ok(number) => self.policy.confirm(number),
+                Err(error) => self.policy.ask_for_number(error.spoken()),
+            },
+        }
+    }
+
+    async fn ask(&self, text: &str) -> Result<Answer, AnswerError> {
+        let mut messages = vec![ChatCompletionRequestSystemMessage::from(INSTRUCTIONS).into()];
+        messages.extend(self.history.iter().cloned());
+        messages.push(ChatCompletionRequestUserMessage::from(text).into());
+        let request = CreateChatCompletionRequest {
+            model: self.model.clone(),
+            messages,
+            tools: Some(tools()),
+            max_completion_tokens: Some(MAX_ANSWER_TOKENS),
+            ..CreateChatCompletionRequest::default()
+        };
+        timeout(ANSWER_TIMEOUT, self.stream(request))
+            .await
+            .map_err(|_| AnswerError::TooLong)?
+    }
+
+    async fn stream(&self, request: CreateChatCompletionRequest) -> Result<Answer, AnswerError> {
+        let stalled = |_| AnswerError::Stalled;
+        let chat = self.client.chat();
+        let mut stream = timeout(STALL_TIMEOUT, chat.create_stream(request))
+            .await
+            .map_err(stalled)??;
+        let mut text = String::new();
+        let mut calls = ToolCalls::default();
+        let mut finished = false;
+        while let Some(chunk) = timeout(STALL_TIMEOUT, stream.next())
+            .await
+            .map_err(stalled)?
+        {
+            for choice in chunk?.choices {
+                text.push_str(choice.delta.content.as_deref().unwrap_or_default());
+                for call in choice.delta.tool_calls.into_iter().flatten() {
+                    calls.add(call);
+                }
+                finished |= choice.finish_reason.is_some();
+            }
+        }
+        if !finished {
+            return Err(AnswerError::CutOff);
+        }
+        let tool = calls.first()?;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.is_empty() && tool.is_none() {
+            return Err(AnswerError::Empty);
+        }
+        Ok(Answer { text, tool })
+    }
+
+    fn remember(&mut self, heard: Heard, reply: &Reply) {
+        if let Heard::Turn { first, .. } = heard {
+            self.history
+                .push(ChatCompletionRequestUserMessage::from(first).into());
+        }
+        if let Some(said) = &reply.say {
+            self.history
+                .push(ChatCompletionRequestAssistantMessage::from(said.as_str()).into());
+        }
+        let surplus = self.history.len().saturating_sub(HISTORY);
+        self.history.drain(..surplus);
+    }
+}
+
+/// Tool calls as they arrive: the name first, the arguments in pieces.
+#[derive(Default)]
+struct ToolCalls {
+    name: String,
+    arguments: String,
+}
+
+impl ToolCalls {
+    /// Only the first call counts; there is nothing that goes with a transfer or a goodbye.
+    fn add(&mut self, chunk: ChatCompletionMessageToolCallChunk) {
+        let Some(function) = chunk.function.filter(|_| chunk.index == 0) else {
+            return;
+        };
+        self.name
+            .push_str(function.name.as_deref().unwrap_or_default());
+        self.arguments
+            .push_str(function.arguments.as_deref().unwrap_or_default());
+    }
+
+    fn first(&self) -> Result<Option<Tool>, AnswerError> {
+        #[derive(Default, Deserialize)]
+        struct Arguments {
+            destination: Option<String>,
+        }
+        let tool = match self.name.as_str() {
+            "" => None,
+            "end_call" => Some(Tool::EndCall),
+            "transfer_call" => {
+                let arguments = match self.arguments.trim() {
+                    "" => Arguments::default(),
+                    json => serde_json::from_str(json).map_err(AnswerError::MalformedArguments)?,
+                };
+                let destination = arguments
+                    .destination
+                    .filter(|destination| !destination.trim().is_empty());
+                Some(Tool::TransferCall { destination })
+            }
+            name => return Err(AnswerError::UnknownTool(name.to_owned())),
+        };
+        Ok(tool)
+    }
+}
+
+fn tools() -> Vec<ChatCompletionTools> {
+    let tool = |name: &str, description: &str, parameters| {
+        ChatCompletionTools::Function(ChatCompletionTool {
+            function: FunctionObject {
+                name: name.to_owned(),
+                description: Some(description.to_owned()),
+                parameters: Some(parameters),
+                strict: None,
+            },
+        })
+    };
+    vec![
+        tool(
+            "transfer_call",
+            "Transfers the person to a live agent, or to the phone number that the person named.",
+            json!({
+                "type": "object",
+                "properties": {
+                    "destination": {
+                        "type": "string",
+                        "description": "The phone number as the person said it, with its country code if one was said. Leave it out when no number was named.",
+                    },
+                },
+            }),
+        ),
+        tool(
+            "end_call",
+            "Hangs up after the person has said goodbye.",
+            json!({ "type": "object", "properties": {} }),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,394 @@
+//! Against a server of ours that speaks the protocol and records what it was sent.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+use super::*;
+use crate::conversation::TransferRequest;
+
+/// What the server does with one request.
+#[derive(Clone)]
+enum Script {
+    /// The events of a stream, then `[DONE]`.
+    Events(Vec<Value>),
+    /// The events, and then the connection breaks.
+    Broken(Vec<Value>),
+    /// The events and a proper end without a finish reason.
+    Unfinished(Vec<Value>),
+    Status(u16),
+    Garbage,
+    /// Takes the request and never answers.
+    Silent,
+}
+
+struct Server {
+    settings: LlmSettings,
+    requests: Arc<Mutex<Vec<(String, Value)>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    async fn start(scripts: Vec<Script>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn({
+            let requests = requests.clone();
+            async move {
+                for script in scripts {
+                    let (mut socket, _) = listener.accept().await.unwrap();
+                    let request = read_request(&mut socket).await;
+                    requests.lock().unwrap().push(request);
+                    play(&mut socket, script).await;
+                }
+            }
+        });
+        Self {
+            settings: LlmSettings {
+                api_key: "secret-key".to_owned().into(),
+                base_url: format!("http://{address}/v1").parse().unwrap(),
+                model: "test-model".to_owned(),
+            },
+            requests,
+            task,
+        }
+    }
+
+    fn brain(&self) -> LlmBrain {
+        LlmBrain::new(
+            &self.settings,
+            PolicySettings {
+                default_transfer: Some("+15550009999".parse().unwrap()),
+                default_region: None,
+            },
+        )
+    }
+
+    fn requests(&self) -> Vec<(String, Value)> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+async fn read_request(socket: &mut TcpStream) -> (String, Value) {
+    let mut bytes = Vec::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let read = socket.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "the request ended early");
+        bytes.extend(&buffer[..read]);
+        let text = String::from_utf8_lossy(&bytes);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length: usize = head
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            })
+            .unwrap();
+        if body.len() >= length {
+            return (head.to_owned(), serde_json::from_str(body).unwrap());
+        }
+    }
+}
+
+async fn play(socket: &mut TcpStream, script: Script) {
+    let stream = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    let event = |event: &Value| chunk(&format!("data: {event}\n\n"));
+    match script {
+        Script::Events(events) => {
+            write(socket, stream).await;
+            for data in &events {
+                write(socket, &event(data)).await;
+            }
+            write(socket, &chunk("data: [DONE]\n\n")).await;
+            write(socket, "0\r\n\r\n").await;
+        }
+        Script::Broken(events) => {
+            write(socket, stream).await;
+            for data in &events {
+                write(socket, &event(data)).await;
+            }
+        }
+        Script::Unfinished(events) => {
+            write(socket, stream).await;
+            for data in &events {
+                write(socket, &event(data)).await;
+            }
+            write(socket, "0\r\n\r\n").await;
+        }
+        Script::Status(status) => {
+            let body = r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}"#;
+            let head = format!(
+                "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            write(socket, &(head + body)).await;
+        }
+        Script::Garbage => {
+            write(socket, stream).await;
+            write(socket, &chunk("data: {\"choices\": 7}\n\n")).await;
+            write(socket, "0\r\n\r\n").await;
+        }
+        Script::Silent => std::future::pending().await,
+    }
+}
+
+async fn write(socket: &mut TcpStream, text: &str) {
+    socket.write_all(text.as_bytes()).await.unwrap();
+}
+
+fn piece(delta: Value, finish: Option<&str>) -> Value {
+    json!({
+        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "test-model",
+        "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }],
+    })
+}
+
+fn says(pieces: &[&str]) -> Vec<Value> {
+    let mut events: Vec<_> = pieces
+        .iter()
+        .map(|text| piece(json!({ "role": "assistant", "content": text }), None))
+        .collect();
+    events.push(piece(json!({}), Some("stop")));
+    events
+}
+
+/// The arguments come in two pieces, as they do from the real servers.
+fn calls(name: &str, arguments: &str) -> Vec<Value> {
+    let (begin, end) = arguments.split_at(arguments.len() / 2);
+    vec![
+        piece(
+            json!({ "role": "assistant", "content": null, "tool_calls": [{
+                "index": 0, "id": "call_1", "type": "function",
+                "function": { "name": name, "arguments": "" },
+            }]}),
+            None,
+        ),
+        piece(
+            json!({ "tool_calls": [{ "index": 0, "function": { "arguments": begin } }] }),
+            None,
+        ),
+        piece(
+            json!({ "tool_calls": [{ "index": 0, "function": { "arguments": end } }] }),
+            None,
+        ),
+        piece(json!({}), Some("tool_calls")),
+    ]
+}
+
+fn turn(text: &str) -> Heard {
+    Heard::Turn {
+        first: text.to_owned(),
+        second: None,
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_spoken_and_the_talk_so_far_is_sent() {
+    let server = Server::start(vec![
+        Script::Events(says(&["We open ", "at nine."])),
+        Script::Events(says(&["On Sundays too."])),
+    ])
+    .await;
+    let mut brain = server.brain();
+    let reply = brain.hear(turn("When do you open?")).await;
+    assert_eq!(reply.say.as_deref(), Some("We open at nine."));
+    assert_eq!(reply.then, Action::Listen);
+    brain.hear(turn("And on Sundays?")).await;
+
+    let requests = server.requests();
+    let (head, body) = &requests[1];
+    assert!(
+        head.starts_with("POST /v1/chat/completions HTTP/1.1"),
+        "{head}"
+    );
+    assert!(
+        head.to_lowercase()
+            .contains("authorization: bearer secret-key"),
+        "{head}"
+    );
+    assert_eq!(body["model"], "test-model");
+    assert_eq!(body["stream"], true);
+    let names: Vec<_> = body["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| &tool["function"]["name"])
+        .collect();
+    assert_eq!(names, ["transfer_call", "end_call"]);
+    let messages: Vec<_> = body["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .skip(1)
+        .map(|message| {
+            (
+                message["role"].as_str().unwrap(),
+                message["content"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            ("user", "When do you open?"),
+            ("assistant", "We open at nine."),
+            ("user", "And on Sundays?"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_transfer_tool_leads_to_the_default_number() {
+    for arguments in [
+        "{}",
+        "",
+        r#"{"destination": null}"#,
+        r#"{"destination": " "}"#,
+    ] {
+        let server = Server::start(vec![Script::Events(calls("transfer_call", arguments))]).await;
+        let reply = server.brain().hear(turn("My parcel is broken!")).await;
+        assert_eq!(
+            reply.then,
+            Action::Transfer(TransferRequest::Default),
+            "{arguments}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_the_model_is_read_back_before_anything_happens() {
+    let server = Server::start(vec![Script::Events(calls(
+        "transfer_call",
+        r#"{"destination": "+1 (202) 555-0143"}"#,
+    ))])
+    .await;
+    let mut brain = server.brain();
+    let reply = brain.hear(turn("Put me on to my brother")).await;
+    assert_eq!(
+        reply.say.as_deref(),
+        Some(
+            "You said plus one, two zero two, five five five, zero one four three. Is that right?"
+        )
+    );
+    assert_eq!(reply.then, Action::Listen);
+    // The server has no script left: the yes is ours to understand.
+    let reply = brain.hear(turn("Yes.")).await;
+    let number = "+12025550143".parse().unwrap();
+    assert_eq!(
+        reply.then,
+        Action::Transfer(TransferRequest::Number(number))
+    );
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_phone_number_goes_nowhere() {
+    for destination in [
+        "sip:mallory@evil.example",
+        "+1555000123\\r\\nRefer-To: sip:x",
+        "911",
+        "my brother",
+        "tel:+1555",
+    ] {
+        let arguments = format!(r#"{{"destination": "{destination}"}}"#);
+        let server = Server::start(vec![Script::Events(calls("transfer_call", &arguments))]).await;
+        let mut brain = server.brain();
+        let reply = brain.hear(turn("My brother please")).await;
+        assert_eq!(reply.then, Action::Listen, "{destination}");
+        assert!(brain.expects_number(), "{destination}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_call_tool_hangs_up_after_the_last_words() {
+    let server = Server::start(vec![Script::Events(calls("end_call", "{}"))]).await;
+    let reply = server.brain().hear(turn("I have to leave now")).await;
+    assert_eq!(reply.say.as_deref(), Some("Goodbye."));
+    assert_eq!(reply.then, Action::HangUp);
+}
+
+#[tokio::test]
+async fn numbers_and_refusals_are_not_left_to_the_model() {
+    let server = Server::start(vec![]).await;
+    let mut brain = server.brain();
+    let reply = brain.hear(turn("Transfer me to +1 555 000 1234.")).await;
+    assert!(
+        reply
+            .say
+            .unwrap()
+            .contains("five five five, zero zero zero")
+    );
+    let reply = brain.hear(turn("No, don't transfer me.")).await;
+    assert_eq!(reply.then, Action::Listen);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn without_a_usable_answer_the_rules_answer() {
+    let scripts = [
+        Script::Status(401),
+        Script::Status(429),
+        Script::Status(500),
+        Script::Garbage,
+        Script::Broken(says(&["We are"])[..1].to_vec()),
+        Script::Broken(vec![]),
+        Script::Unfinished(says(&["We are"])[..1].to_vec()),
+        Script::Events(vec![]),
+        Script::Events(says(&["  "])),
+        Script::Events(calls("launch_rocket", "{}")),
+        Script::Events(calls("transfer_call", "{\"destination\": ")),
+    ];
+    for (n, script) in scripts.into_iter().enumerate() {
+        let server = Server::start(vec![script]).await;
+        let reply = server.brain().hear(turn("Transfer me.")).await;
+        assert_eq!(
+            reply.then,
+            Action::Transfer(TransferRequest::Default),
+            "script {n}"
+        );
+        assert_eq!(
+            server.requests().len(),
+            1,
+            "script {n}: nothing is asked twice"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_answered_for_by_the_rules() {
+    let server = Server::start(vec![]).await;
+    let brain = server.brain();
+    server.task.abort();
+    drop(server);
+    let mut brain = brain;
+    let reply = brain.hear(turn("Transfer me.")).await;
+    assert_eq!(reply.then, Action::Transfer(TransferRequest::Default));
+}
+
+#[tokio::test]
+async fn a_server_that_stalls_is_not_waited_for() {
+    let server = Server::start(vec![Script::Silent]).await;
+    let mut brain = server.brain();
+    let before = tokio::time::Instant::now();
+    let reply = brain.hear(turn("Transfer me.")).await;
+    assert_eq!(reply.then, Action::Transfer(TransferRequest::Default));
+    assert!(before.elapsed() <= STALL_TIMEOUT + Duration::from_secs(1));
+}

@@ -1,0 +1,511 @@
+//! The built-in dialogue: what a patient receptionist would say, by rules.
+
+use transfer_core::{ParsePhoneNumberError, PhoneNumber, Region, TransferFailure};
+
+use super::{
+    Action, Heard, Reply, TransferRequest,
+    intent::Intent,
+    read_back::{read_back, words_of},
+    spoken_number::SpokenNumber,
+};
+
+/// Misunderstood numbers in a row after which the agent offers another way.
+const PATIENCE: u32 = 2;
+
+/// Silences in a row after which the agent hangs up.
+const SILENCES: u32 = 2;
+
+/// Digits from which a number without the word "transfer" is taken for a wish to be transferred there.
+const A_NUMBER_ALONE: usize = 7;
+
+const NOTICE: &str = "Sure, I am transferring you now. One moment please.";
+
+/// What the dialogue knows about the call.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySettings {
+    /// Where "Transfer me." leads; without one the agent asks for a number.
+    pub default_transfer: Option<PhoneNumber>,
+    /// How numbers without a country code are read.
+    pub default_region: Option<Region>,
+}
+
+/// A dialogue without a model: understands transfers, numbers, yes and no.
+///
+/// Pure: every answer follows from what was heard so far.
+#[derive(Debug)]
+pub struct DialoguePolicy {
+    settings: PolicySettings,
+    state: State,
+    misunderstandings: u32,
+    silences: u32,
+    last_said: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// Anything may come.
+    Open,
+    /// The agent has asked for a number, and keeps what it has of it.
+    Number { begun: Option<SpokenNumber> },
+    /// The agent has read a number back and waits for a yes.
+    Confirm { number: PhoneNumber },
+    /// The agent has offered to transfer to the default number.
+    Offer,
+}
+
+/// What two recognitions of the same words say about a number.
+enum Reading {
+    None,
+    Number(PhoneNumber),
+    /// Both are phone numbers, and different ones.
+    Contradiction,
+    /// Digits that are no phone number.
+    Unusable {
+        spoken: SpokenNumber,
+        error: ParsePhoneNumberError,
+    },
+}
+
+impl DialoguePolicy {
+    pub fn new(settings: PolicySettings) -> Self {
+        Self {
+            settings,
+            state: State::Open,
+            misunderstandings: 0,
+            silences: 0,
+            last_said: String::new(),
+        }
+    }
+
+    /// The agent's first words.
+    pub fn greeting(&self) -> String {
+        "Hello, this is Ada. I can transfer your call. How can I help?".to_owned()
+    }
+
+    /// Whether a phone number is likely to come next.
+    pub fn expects_number(&self) -> bool {
+        matches!(self.state, State::Number { .. })
+    }
+
+    /// Whether the answer is a matter of rules, not of conversation: a question of ours is open, a
+    /// number was said, or a transfer refused.
+    pub(super) fn has_the_say(&self, heard: &Heard) -> bool {
+        let Heard::Turn { first, second } = heard else {
+            return true;
+        };
+        match self.state {
+            State::Number { .. } | State::Confirm { .. } => return true,
+            State::Open | State::Offer => {}
+        }
+        match self.read(first, second.as_deref()) {
+            Reading::Number(_) | Reading::Contradiction => true,
+            Reading::Unusable { spoken, .. } => spoken.plus,
+            Reading::None => matches!(
+                Intent::of(first),
+                Intent::DoNotTransfer | Intent::Cancel | Intent::Nothing
+            ),
+        }
+    }
+
+    /// Answers.
+    pub fn hear(&mut self, heard: Heard) -> Reply {
+        let reply = match heard {
+            Heard::Silence => self.silence(),
+            Heard::TransferFailed(failure) => self.transfer_failed(failure),
+            Heard::Turn { first, second } => self.turn(&first, second.as_deref()),
+        };
+        if let Some(said) = &reply.say {
+            self.last_said.clone_from(said);
+        }
+        reply
+    }
+
+    /// Reads a number back and waits for a yes; the way in for a number that a model named.
+    pub(super) fn confirm(&mut self, number: PhoneNumber) -> Reply {
+        self.misunderstandings = 0;
+        let question = format!("You said {}. Is that right?", read_back(&number));
+        self.state = State::Confirm { number };
+        listen(question)
+    }
+
+    /// Transfers to the default number, or asks for one.
+    pub(super) fn transfer(&mut self) -> Reply {
+        if self.settings.default_transfer.is_some() {
+            self.state = State::Open;
+            return Reply {
+                say: Some(NOTICE.to_owned()),
+                then: Action::Transfer(TransferRequest::Default),
+            };
+        }
+        self.ask_for_number("Which number should I transfer you to? Please start with plus.")
+    }
+
+    fn silence(&mut self) -> Reply {
+        self.silences += 1;
+        if self.silences >= SILENCES {
+            return Reply {
+                say: Some("I cannot hear you, so I will hang up. Goodbye.".to_owned()),
+                then: Action::HangUp,
+            };
+        }
+        listen(match &self.state {
+            State::Confirm { number } => {
+                format!(
+                    "Are you still there? I have {}. Is that right?",
+                    read_back(number)
+                )
+            }
+            State::Number { .. } => "Are you still there? Please say the number.".to_owned(),
+            State::Offer => "Are you still there? Shall I transfer you to our team?".to_owned(),
+            State::Open => "Are you still there? How can I help?".to_owned(),
+        })
+    }
+
+    fn transfer_failed(&mut self, failure: TransferFailure) -> Reply {
+        self.state = State::Open;
+        let then = match failure {
+            TransferFailure::CallerGone => Action::HangUp,
+            TransferFailure::Refused { .. }
+            | TransferFailure::TargetBusy
+            | TransferFailure::TargetDeclined
+            | TransferFailure::TargetNoAnswer
+            | TransferFailure::TargetUnknown
+            | TransferFailure::TargetFault { .. }
+            | TransferFailure::Cancelled
+            | TransferFailure::BadTarget
+            | TransferFailure::AlreadyTransferring
+            | TransferFailure::NotAPhoneCall
+            | TransferFailure::ApiKeyRefused
+            | TransferFailure::SipServiceDown
+            | TransferFailure::Overloaded
+            | TransferFailure::Unconfirmed => Action::Listen,
+        };
+        Reply {
+            say: Some(failure.spoken().to_owned()),
+            then,
+        }
+    }
+
+    fn turn(&mut self, first: &str, second: Option<&str>) -> Reply {
+        let intent = match (Intent::of(first), second) {
+            (Intent::Other | Intent::Nothing, Some(second)) => Intent::of(second),
+            (intent, _) => intent,
+        };
+        let reading = self.read(first, second);
+        if intent == Intent::Nothing && matches!(reading, Reading::None) {
+            return Reply {
+                say: None,
+                then: Action::Listen,
+            };
+        }
+        self.silences = 0;
+        match (&reading, intent) {
+            (_, Intent::DoNotTransfer | Intent::Cancel) => {
+                self.state = State::Open;
+                return listen("All right, I will not transfer you. How else can I help?");
+            }
+            (Reading::None, Intent::Goodbye) => return goodbye(),
+            (Reading::None, Intent::Repeat) if !self.last_said.is_empty() => {
+                return listen(self.last_said.clone());
+            }
+            _ => {}
+        }
+        match self.state.clone() {
+            State::Open => self.open(reading, intent),
+            State::Number { begun } => self.number(begun, reading, intent),
+            State::Confirm { number } => self.confirmation(number, reading, intent, first),
+            State::Offer => self.offer(reading, intent),
+        }
+    }
+
+    fn open(&mut self, reading: Reading, intent: Intent) -> Reply {
+        match (reading, intent) {
+            (Reading::Number(number), _) => self.confirm(number),
+            (Reading::Contradiction, _) => self.misunderstood(
+                "Sorry, I am not sure about that number. Please say it again, digit by digit.",
+            ),
+            (Reading::Unusable { spoken, error }, _)
+                if spoken.plus
+                    || spoken.digits.len() >= A_NUMBER_ALONE
+                    || (intent == Intent::Transfer && super::has_number(&spoken.digits)) =>
+            {
+                self.unusable(spoken, error)
+            }
+            (_, Intent::Transfer) => self.transfer(),
+            (_, Intent::Yes) => listen("Good. Say transfer me, and I will connect you."),
+            (_, Intent::No) => listen("All right. Is there anything else?"),
+            (_, Intent::Greeting) => listen("Hello. How can I help?"),
+            (_, Intent::Identity) => {
+                listen("This is Ada, an automated assistant. I can transfer you to a person.")
+            }
+            (_, Intent::Thanks) => listen("You are welcome. Is there anything else?"),
+            (_, Intent::Help) => listen(
+                "Say transfer me, or say transfer me to, and then a phone number with its country code.",
+            ),
+            (_, Intent::Repeat) => listen(self.greeting()),
+            (
+                _,
+                Intent::Other
+                | Intent::Nothing
+                | Intent::Goodbye
+                | Intent::Cancel
+                | Intent::DoNotTransfer,
+            ) => self.cannot_help(),
+        }
+    }
+
+    /// The question was beyond us: somebody else may know.
+    fn cannot_help(&mut self) -> Reply {
+        if self.settings.default_transfer.is_none() {
+            return listen("I am sorry, I can only transfer your call. To which number?");
+        }
+        self.state = State::Offer;
+        listen("I am sorry, I cannot help with that. Shall I transfer you to someone who can?")
+    }
+
+    fn number(&mut self, begun: Option<SpokenNumber>, reading: Reading, intent: Intent) -> Reply {
+        match (reading, intent) {
+            (Reading::Number(number), _) => self.confirm(number),
+            (Reading::Contradiction, _) => self.misunderstood(
+                "Sorry, I heard two different numbers. Please say it once more, digit by digit.",
+            ),
+            (Reading::Unusable { spoken, error }, _) => {
+                if let Some(joined) = begun.map(|begun| join(begun, &spoken)) {
+                    match joined.phone_number(self.settings.default_region) {
+                        Ok(number) => return self.confirm(number),
+                        Err(ParsePhoneNumberError::TooShort { .. }) => {
+                            return self.go_on(joined);
+                        }
+                        Err(
+                            ParsePhoneNumberError::Empty
+                            | ParsePhoneNumberError::InvalidCharacter(_)
+                            | ParsePhoneNumberError::MisplacedPlus
+                            | ParsePhoneNumberError::MissingCountryCode
+                            | ParsePhoneNumberError::InvalidCountryCode
+                            | ParsePhoneNumberError::TooLong { .. },
+                        ) => {}
+                    }
+                }
+                self.unusable(spoken, error)
+            }
+            (Reading::None, Intent::Transfer | Intent::Yes)
+                if self.settings.default_transfer.is_some() =>
+            {
+                self.transfer()
+            }
+            (
+                Reading::None,
+                Intent::Transfer
+                | Intent::Yes
+                | Intent::No
+                | Intent::Greeting
+                | Intent::Identity
+                | Intent::Thanks
+                | Intent::Help
+                | Intent::Repeat
+                | Intent::Other
+                | Intent::Nothing
+                | Intent::Goodbye
+                | Intent::Cancel
+                | Intent::DoNotTransfer,
+            ) => self.misunderstood("Please say the number digit by digit, starting with plus."),
+        }
+    }
+
+    fn confirmation(
+        &mut self,
+        number: PhoneNumber,
+        reading: Reading,
+        intent: Intent,
+        text: &str,
+    ) -> Reply {
+        match (reading, intent) {
+            (Reading::Number(other), _) if other != number => self.confirm(other),
+            (Reading::Unusable { spoken, .. }, _) if is_about_the_end(text) => {
+                match with_tail(&number, &spoken.digits) {
+                    Some(corrected) => self.confirm(corrected),
+                    None => self.misunderstood("Sorry. Please say the whole number again."),
+                }
+            }
+            (Reading::Unusable { .. } | Reading::Contradiction, _) => {
+                self.misunderstood("Sorry. Please say the whole number again, digit by digit.")
+            }
+            (_, Intent::Yes) => {
+                self.state = State::Open;
+                self.misunderstandings = 0;
+                Reply {
+                    say: Some(NOTICE.to_owned()),
+                    then: Action::Transfer(TransferRequest::Number(number)),
+                }
+            }
+            (_, Intent::No) => {
+                self.misunderstood("Sorry. Please say the whole number again, digit by digit.")
+            }
+            (
+                _,
+                Intent::Transfer
+                | Intent::DoNotTransfer
+                | Intent::Cancel
+                | Intent::Repeat
+                | Intent::Goodbye
+                | Intent::Greeting
+                | Intent::Identity
+                | Intent::Thanks
+                | Intent::Help
+                | Intent::Other
+                | Intent::Nothing,
+            ) => listen(format!(
+                "I have {}. Please say yes if that is right, or no.",
+                read_back(&number)
+            )),
+        }
+    }
+
+    fn offer(&mut self, reading: Reading, intent: Intent) -> Reply {
+        match (&reading, intent) {
+            (Reading::None, Intent::Yes | Intent::Transfer) => self.transfer(),
+            (Reading::None, Intent::No) => {
+                self.state = State::Open;
+                listen("All right. How else can I help?")
+            }
+            _ => {
+                self.state = State::Open;
+                self.open(reading, intent)
+            }
+        }
+    }
+
+    /// Compares the two recognitions. One that is no phone number does not count against one that is:
+    /// the read-back decides, and the two are seldom wrong in the same way.
+    fn read(&self, first: &str, second: Option<&str>) -> Reading {
+        let region = self.settings.default_region;
+        let found: Vec<_> = [Some(first), second]
+            .into_iter()
+            .flatten()
+            .filter_map(SpokenNumber::find)
+            .map(|spoken| (spoken.phone_number(region), spoken))
+            .collect();
+        let mut numbers = found.iter().filter_map(|(number, _)| number.as_ref().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(one), Some(other)) if one != other => {
+                // Some plans allow so many lengths that a lost digit leaves a possible number, but
+                // seldom one in service.
+                match (one.is_assigned(), other.is_assigned()) {
+                    (true, false) => Reading::Number(one.clone()),
+                    (false, true) => Reading::Number(other.clone()),
+                    (true, true) | (false, false) => Reading::Contradiction,
+                }
+            }
+            (Some(number), _) => Reading::Number(number.clone()),
+            (None, _) => found
+                .into_iter()
+                .find_map(|(number, spoken)| {
+                    let error = number.err()?;
+                    Some(Reading::Unusable { spoken, error })
+                })
+                .unwrap_or(Reading::None),
+        }
+    }
+
+    fn unusable(&mut self, spoken: SpokenNumber, error: ParsePhoneNumberError) -> Reply {
+        match error {
+            ParsePhoneNumberError::TooShort { .. } if spoken.plus => self.go_on(spoken),
+            ParsePhoneNumberError::TooShort { .. }
+            | ParsePhoneNumberError::Empty
+            | ParsePhoneNumberError::InvalidCharacter(_)
+            | ParsePhoneNumberError::MisplacedPlus
+            | ParsePhoneNumberError::MissingCountryCode
+            | ParsePhoneNumberError::InvalidCountryCode
+            | ParsePhoneNumberError::TooLong { .. } => self.misunderstood(error.spoken()),
+        }
+    }
+
+    /// A number that has begun: people pause between its groups.
+    fn go_on(&mut self, begun: SpokenNumber) -> Reply {
+        self.misunderstandings += 1;
+        if self.misunderstandings > PATIENCE {
+            return self.give_up();
+        }
+        let so_far = words_of(&begun.digits);
+        self.state = State::Number { begun: Some(begun) };
+        listen(format!("I have plus {so_far}. What comes next?"))
+    }
+
+    fn misunderstood(&mut self, question: &str) -> Reply {
+        self.misunderstandings += 1;
+        if self.misunderstandings > PATIENCE {
+            return self.give_up();
+        }
+        self.ask_for_number(question)
+    }
+
+    pub(super) fn ask_for_number(&mut self, question: &str) -> Reply {
+        self.state = State::Number { begun: None };
+        listen(question)
+    }
+
+    fn give_up(&mut self) -> Reply {
+        self.misunderstandings = 0;
+        if self.settings.default_transfer.is_none() {
+            self.state = State::Open;
+            return listen(
+                "I am sorry, I could not get the number. Please have it ready in writing, or call again. How else can I help?",
+            );
+        }
+        self.state = State::Offer;
+        listen("I am sorry, I could not get the number. Shall I transfer you to our team?")
+    }
+}
+
+fn listen(say: impl Into<String>) -> Reply {
+    Reply {
+        say: Some(say.into()),
+        then: Action::Listen,
+    }
+}
+
+fn goodbye() -> Reply {
+    Reply {
+        say: Some("Thank you for the call. Goodbye.".to_owned()),
+        then: Action::HangUp,
+    }
+}
+
+fn join(begun: SpokenNumber, more: &SpokenNumber) -> SpokenNumber {
+    if more.plus {
+        return more.clone();
+    }
+    SpokenNumber {
+        plus: begun.plus,
+        digits: begun.digits + &more.digits,
+        region: begun.region.or(more.region),
+    }
+}
+
+/// "It ends in …", "the last four are …".
+fn is_about_the_end(text: &str) -> bool {
+    let text = text.to_lowercase();
+    [
+        "ends in",
+        "ends with",
+        "ending",
+        "at the end",
+        "the last",
+        "end is",
+    ]
+    .iter()
+    .any(|phrase| text.contains(phrase))
+}
+
+fn with_tail(number: &PhoneNumber, tail: &str) -> Option<PhoneNumber> {
+    let digits = number.digits();
+    let kept = digits.len().checked_sub(tail.len())?;
+    // The country code is not corrected this way.
+    if kept < number.country_code().len() {
+        return None;
+    }
+    format!("+{}{tail}", &digits[..kept]).parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const READ_BACK: &str =
+    "You said plus one, five five five, zero zero zero, one two three four. Is that right?";
+const ASK_AGAIN: &str = "Sorry. Please say the whole number again, digit by digit.";
+
+fn policy() -> DialoguePolicy {
+    DialoguePolicy::new(PolicySettings {
+        default_transfer: Some("+15550009999".parse().unwrap()),
+        default_region: None,
+    })
+}
+
+fn without_default() -> DialoguePolicy {
+    DialoguePolicy::new(PolicySettings::default())
+}
+
+fn turn(text: &str) -> Heard {
+    // "a | b" is what the two passes made of the same words.
+    match text.split_once(" | ") {
+        Some((first, second)) => Heard::Turn {
+            first: first.to_owned(),
+            second: Some(second.to_owned()),
+        },
+        None => Heard::Turn {
+            first: text.to_owned(),
+            second: None,
+        },
+    }
+}
+
+/// Plays a conversation; each answer is shown as text, with `-> target` or `-> hang up` at its end.
+fn check(mut policy: DialoguePolicy, conversation: &[(&str, &str)]) {
+    for (heard, expect) in conversation {
+        let heard = match *heard {
+            "(silence)" => Heard::Silence,
+            text => turn(text),
+        };
+        assert_eq!(show(&policy.hear(heard.clone())), *expect, "to {heard:?}");
+    }
+}
+
+fn show(reply: &Reply) -> String {
+    let said = reply.say.clone().unwrap_or_default();
+    match &reply.then {
+        Action::Listen => said,
+        Action::Transfer(TransferRequest::Default) => format!("{said} -> default"),
+        Action::Transfer(TransferRequest::Number(number)) => format!("{said} -> {number}"),
+        Action::HangUp => format!("{said} -> hang up"),
+    }
+}
+
+fn transferred(to: &str) -> String {
+    format!("{NOTICE} -> {to}")
+}
+
+#[test]
+fn the_default_transfer_needs_one_sentence() {
+    for text in [
+        "Transfer me.",
+        "Transfer me to a live agent.",
+        "transfer me to a live agent",
+        "Can I speak to a human please?",
+        "I want to talk to a real person.",
+        "Put me through to billing.",
+        "Please transfer me to one of your agents.",
+        "Yes, transfer me.",
+    ] {
+        check(policy(), &[(text, &transferred("default"))]);
+    }
+}
+
+#[test]
+fn a_number_is_read_back_and_a_yes_transfers() {
+    for said in [
+        "Transfer me to plus one five five five, triple zero, one two three four.",
+        "Transfer me to +1-555-000-1234.",
+        "Transfer me to plus 1 555, triple 0, 1 2 3 4.",
+        "Transfer me to plus one five five five triple zero 1234. | Transfer me to plus 1, 5 5 5, triple 0, 1 2 3 4.",
+        // One of two recognitions lost a digit.
+        "Transfer me to plus 1 555 00 1234. | Transfer me to plus 1 5 5 5 0 0 0 1 2 3 4.",
+        "Transfer me to plus 1 555 000 1234. | Transfer me to plus one five five five five zero zero zero one two three four.",
+        "It's plus one 555 000 1234.",
+    ] {
+        check(
+            policy(),
+            &[(said, READ_BACK), ("Yes.", &transferred("+15550001234"))],
+        );
+    }
+}
+
+#[test]
+fn two_recognitions_that_contradict_each_other_are_not_read_back() {
+    check(
+        policy(),
+        &[
+            (
+                "plus 1 202 555 0143 | plus 1 202 555 0144",
+                "Sorry, I am not sure about that number. Please say it again, digit by digit.",
+            ),
+            (
+                "plus 1 202 555 0143 | plus one, two zero two, five five five, zero one four three",
+                "You said plus one, two zero two, five five five, zero one four three. Is that right?",
+            ),
+            ("That's correct.", &transferred("+12025550143")),
+        ],
+    );
+}
+
+#[test]
+fn of_two_numbers_the_one_in_service_is_read_back() {
+    check(
+        policy(),
+        &[(
+            "plus 9 1, 9 8, 7 6 5 4 3, 1 | Plus nine one, nine eight, double seven, six, five, four, three, double one.",
+            "You said plus nine one, nine eight seven seven six, five four three one one. Is that right?",
+        )],
+    );
+}
+
+#[test]
+fn a_no_asks_for_the_number_again() {
+    let said = "Transfer me to +1 555 000 1234.";
+    for no in ["No.", "That's wrong.", "That's not right.", "No, five six."] {
+        check(
+            policy(),
+            &[(said, READ_BACK), (no, ASK_AGAIN), (said, READ_BACK)],
+        );
+    }
+}
+
+#[test]
+fn a_correction_replaces_the_number_or_its_end() {
+    check(
+        policy(),
+        &[
+            (
+                "Transfer me to +1 555 000 1235.",
+                "You said plus one, five five five, zero zero zero, one two three five. Is that right?",
+            ),
+            ("No, it ends in one two three four.", READ_BACK),
+            (
+                "No, plus four four, two zero, seven nine four six, zero nine five eight.",
+                "You said plus four four, two zero, seven nine four six, zero nine five eight. Is that right?",
+            ),
+            ("Yes please.", &transferred("+442079460958")),
+        ],
+    );
+}
+
+#[test]
+fn a_number_may_come_in_pieces() {
+    check(
+        policy(),
+        &[
+            (
+                "Transfer me to plus one five five five",
+                "I have plus one five five five. What comes next?",
+            ),
+            ("triple zero one two three four", READ_BACK),
+            ("yes", &transferred("+15550001234")),
+        ],
+    );
+}
+
+#[test]
+fn without_a_country_code_the_agent_asks_or_knows_the_region() {
+    let said = "Transfer me to 98765 43210.";
+    let mut policy = policy();
+    let asked = show(&policy.hear(turn(said)));
+    assert!(asked.contains("country code"), "{asked}");
+    assert!(policy.expects_number());
+
+    let settings = PolicySettings {
+        default_region: Some("IN".parse().unwrap()),
+        ..PolicySettings::default()
+    };
+    check(
+        DialoguePolicy::new(settings),
+        &[(
+            said,
+            "You said plus nine one, nine eight seven six five, four three two one zero. Is that right?",
+        )],
+    );
+}
+
+#[test]
+fn after_two_misunderstandings_there_is_another_way() {
+    let garbled = "Transfer me to plus one, 555 0000 123456";
+    let too_many =
+        "Sorry, that number seems to have too many digits. Please say it again, digit by digit.";
+    check(
+        policy(),
+        &[
+            (garbled, too_many),
+            (garbled, too_many),
+            (
+                garbled,
+                "I am sorry, I could not get the number. Shall I transfer you to our team?",
+            ),
+            ("Yes.", &transferred("default")),
+        ],
+    );
+}
+
+#[test]
+fn nobody_is_transferred_against_their_will() {
+    let all_right = "All right, I will not transfer you. How else can I help?";
+    for no in ["Wait, don't transfer me.", "Cancel that.", "Never mind."] {
+        check(policy(), &[(no, all_right)]);
+        check(
+            policy(),
+            &[
+                ("Transfer me to +1 555 000 1234.", READ_BACK),
+                (no, all_right),
+            ],
+        );
+    }
+    for text in [
+        "What are your opening hours?",
+        "Hello.",
+        "No.",
+        "Thank you.",
+        "Yes.",
+    ] {
+        assert_eq!(policy().hear(turn(text)).then, Action::Listen, "{text}");
+    }
+}
+
+#[test]
+fn only_a_yes_confirms() {
+    let question = "I have plus one, five five five, zero zero zero, one two three four. Please say yes if that is right, or no.";
+    check(
+        policy(),
+        &[
+            ("Transfer me to +1 555 000 1234.", READ_BACK),
+            ("What?", READ_BACK),
+            ("Transfer me.", question),
+            ("How much does it cost?", question),
+            ("Yes, plus one 555 000 1234.", &transferred("+15550001234")),
+        ],
+    );
+}
+
+#[test]
+fn other_wishes_lead_to_an_offer() {
+    check(
+        policy(),
+        &[
+            (
+                "What are your opening hours?",
+                "I am sorry, I cannot help with that. Shall I transfer you to someone who can?",
+            ),
+            ("No thank you.", "All right. How else can I help?"),
+            (
+                "How much does it cost?",
+                "I am sorry, I cannot help with that. Shall I transfer you to someone who can?",
+            ),
+            ("Yes please.", &transferred("default")),
+        ],
+    );
+}
+
+#[test]
+fn short_words_get_a_friendly_answer() {
+    check(
+        policy(),
+        &[
+            ("Hello.", "Hello. How can I help?"),
+            (
+                "Who is this?",
+                "This is Ada, an automated assistant. I can transfer you to a person.",
+            ),
+            (
+                "Could you repeat that please?",
+                "This is Ada, an automated assistant. I can transfer you to a person.",
+            ),
+            ("Thank you.", "You are welcome. Is there anything else?"),
+            ("Goodbye.", "Thank you for the call. Goodbye. -> hang up"),
+        ],
+    );
+}
+
+#[test]
+fn without_a_default_number_the_agent_asks_for_one() {
+    check(
+        without_default(),
+        &[
+            (
+                "Transfer me.",
+                "Which number should I transfer you to? Please start with plus.",
+            ),
+            ("plus one 555 000 1234", READ_BACK),
+            ("Yeah.", &transferred("+15550001234")),
+        ],
+    );
+}
+
+#[test]
+fn silence_is_asked_about_once() {
+    check(
+        policy(),
+        &[
+            ("(silence)", "Are you still there? How can I help?"),
+            ("Hello?", "Hello. How can I help?"),
+            ("(silence)", "Are you still there? How can I help?"),
+            (
+                "(silence)",
+                "I cannot hear you, so I will hang up. Goodbye. -> hang up",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn noise_gets_no_answer() {
+    check(policy(), &[("", ""), ("[BLANK_AUDIO]", ""), ("you", "")]);
+}
+
+#[test]
+fn a_failed_transfer_is_explained_and_the_talk_goes_on() {
+    let mut policy = policy();
+    policy.hear(turn("Transfer me."));
+    let reply = policy.hear(Heard::TransferFailed(TransferFailure::TargetBusy));
+    assert_eq!(
+        reply.say.as_deref(),
+        Some(TransferFailure::TargetBusy.spoken())
+    );
+    assert_eq!(reply.then, Action::Listen);
+    assert_eq!(
+        show(&policy.hear(turn("Transfer me."))),
+        transferred("default")
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_conversation_panics_and_no_number_leaves_unconfirmed(
+        turns in prop::collection::vec(
+            prop::sample::select(vec![
+                "Transfer me.", "Yes.", "No.", "plus one 555 000 1234", "plus one 555", "0001234",
+                "it ends in 99", "No, five six.", "Cancel.", "What?", "", "Hello.", "India",
+                "plus 44 20 7946 0958 | plus 44 20 7946 0959", "98765 43210", "double", "plus",
+            ]),
+            0..12,
+        ),
+        default in any::<bool>(),
+    ) {
+        let mut policy = if default { policy() } else { without_default() };
+        for text in turns {
+            let pending = match &policy.state {
+                State::Confirm { number } => Some(number.clone()),
+                State::Open | State::Number { .. } | State::Offer => None,
+            };
+            let reply = policy.hear(turn(text));
+            match reply.then {
+                Action::Transfer(TransferRequest::Number(number)) => {
+                    prop_assert_eq!(Some(&number), pending.as_ref());
+                    prop_assert_eq!(number.to_string().parse(), Ok(number));
+                }
+                Action::Transfer(TransferRequest::Default) => prop_assert!(default),
+                Action::Listen | Action::HangUp => {}
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_answered(first in "\\PC*", second in prop::option::of("\\PC*")) {
+        policy().hear(Heard::Turn { first, second });
+    }
+}

@@ -1,0 +1,170 @@
+//! A job: from its metadata to the report of how its call ended.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use sip_config::{AgentSettings, LiveKitSettings};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, error, info, info_span, warn};
+use transfer_core::JobMetadata;
+
+use crate::{
+    Speech,
+    call::{self, Api, CallSettings, DialSettings, Direction, Outcome, Setup},
+    worker::messages::{Assignment, JobStatus},
+};
+
+/// What all jobs of the process share.
+pub struct Agent {
+    api: Arc<Api>,
+    signal_url: String,
+    settings: AgentSettings,
+    speech: Speech,
+}
+
+impl Agent {
+    pub fn new(livekit: &LiveKitSettings, settings: AgentSettings, speech: Speech) -> Self {
+        let api = Api::new(
+            &livekit.api_url(),
+            &livekit.api_key,
+            livekit.api_secret.expose_secret(),
+        );
+        Self {
+            api: Arc::new(api),
+            signal_url: livekit.signal_url(),
+            settings,
+            speech,
+        }
+    }
+
+    /// Runs one job. Whatever happens to its call, its room is deleted at the end: a room that stays
+    /// keeps the person in a silent call.
+    ///
+    /// `end` asks for a clean end.
+    pub async fn run(self: Arc<Self>, job: Assignment, end: CancellationToken) -> JobStatus {
+        let span = info_span!("call", room = job.room);
+        let room = job.room.clone();
+        async {
+            let setup = match self.prepare(job) {
+                Ok(setup) => setup,
+                Err(error) => {
+                    error!(error = format!("{error:#}"), "job cannot be done");
+                    self.api.delete_room(&room).await;
+                    return JobStatus::Failed {
+                        reason: error.to_string(),
+                    };
+                }
+            };
+            supervise(&self.api, &room, call::run(setup, end)).await
+        }
+        .instrument(span)
+        .await
+    }
+
+    fn prepare(&self, job: Assignment) -> anyhow::Result<Setup> {
+        info!("Connecting to room: {}", job.room);
+        let (metadata, warnings) = JobMetadata::parse(&job.metadata)?;
+        for warning in warnings {
+            warn!("job metadata: {warning}");
+        }
+        if metadata.phone_number.is_none() {
+            info!("No phone number in metadata. Treating as inbound/web call.");
+        }
+        let settings = &self.settings;
+        let default_transfer = metadata
+            .transfer_to
+            .clone()
+            .or_else(|| settings.default_transfer_number.clone());
+        let brain = self.speech.brain(default_transfer.clone());
+        Ok(Setup {
+            api: self.api.clone(),
+            url: job.url.unwrap_or_else(|| self.signal_url.clone()),
+            token: job.token,
+            room: job.room,
+            call: CallSettings {
+                direction: match metadata.phone_number {
+                    Some(_) => Direction::Outbound,
+                    None => Direction::Inbound,
+                },
+                greeting: brain.greeting(),
+                default_transfer,
+                sip_domain: settings.sip_domain.clone(),
+            },
+            dial: metadata.phone_number.clone().map(|callee| DialSettings {
+                trunk_id: settings.trunk_id.clone(),
+                callee,
+                metadata,
+                ringing_timeout: settings.dial_ringing_timeout,
+            }),
+            transfer_ringing_timeout: settings.transfer_ringing_timeout,
+            brain,
+            voice: self.speech.voice(),
+            ears: self.speech.ears(),
+        })
+    }
+}
+
+/// Runs the call as a task of its own, so that a panic in it ends here. The room of such a call is
+/// deleted; otherwise the call does so itself.
+async fn supervise(
+    api: &Api,
+    room: &str,
+    call: impl Future<Output = Outcome> + Send + 'static,
+) -> JobStatus {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(call.in_current_span());
+    match tasks.join_next().await.expect("one task was spawned") {
+        Ok(outcome) => {
+            info!(%outcome, "job ended");
+            status_of(outcome)
+        }
+        Err(failed) => {
+            error!(error = %failed, "call failed");
+            api.delete_room(room).await;
+            JobStatus::Failed { reason: "call failed".to_owned() }
+        }
+    }
+}
+
+/// LiveKit shows operators failed jobs; a call that nobody answered is one.
+fn status_of(outcome: Outcome) -> JobStatus {
+    match outcome {
+        Outcome::NotAnswered(_) | Outcome::RoomLost => JobStatus::Failed {
+            reason: outcome.to_string(),
+        },
+        Outcome::Transferred(_)
+        | Outcome::PhoneLeft
+        | Outcome::AgentHungUp
+        | Outcome::Terminated => JobStatus::Success,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use transfer_core::DialFailure;
+
+    use super::*;
+    use crate::twirp_server::{Answer, TwirpServer};
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_a_failed_job_and_leaves_no_room_behind() {
+        let server = TwirpServer::start(|_| Answer::Ok(Vec::new())).await;
+
+        let status =
+            supervise(&server.api(), "call-1", async { panic!("provoked by the test") }).await;
+
+        assert_eq!(status, JobStatus::Failed { reason: "call failed".to_owned() });
+        assert_eq!(server.methods(), ["RoomService/DeleteRoom"]);
+    }
+
+    #[test]
+    fn a_call_that_nobody_answered_is_a_failed_job_and_a_hung_up_one_is_not() {
+        let busy = status_of(Outcome::NotAnswered(DialFailure::Busy));
+        assert_eq!(
+            busy,
+            JobStatus::Failed { reason: "not answered: the callee is busy".to_owned() }
+        );
+        assert_eq!(status_of(Outcome::PhoneLeft), JobStatus::Success);
+    }
+}

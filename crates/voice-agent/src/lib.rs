@@ -1,0 +1,20 @@
+//! A LiveKit agent worker that dials people over a SIP trunk, talks with them and transfers them.
+//!
+//! [`worker`] keeps the connection to LiveKit and gets jobs, `job` runs each of them, `call` is one
+//! call from its job to its end.
+
+mod audio;
+mod call;
+pub mod cli;
+pub mod conversation;
+mod ears;
+mod inference;
+mod job;
+pub mod shutdown;
+#[cfg(test)]
+mod twirp_server;
+mod voice;
+pub mod worker;
+
+pub use inference::Speech;
+pub use job::Agent;

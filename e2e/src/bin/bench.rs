@@ -1,0 +1,302 @@
+//! Measures the worker and the dialer in the telephone world; `cargo xtask bench` runs it and makes the table.
+//!
+//! Prints one JSON object for each figure.
+
+#![expect(clippy::print_stdout, reason = "this is the program's output")]
+
+use std::{
+    fs,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, bail};
+use e2e::{
+    binaries::runs_dir,
+    livekit_server::{API_KEY, API_SECRET, URL},
+    namespace,
+    party::{CALLEE_NUMBER, LIVE_AGENT, LIVEKIT_SIP, number_answered_with},
+    phone::{CallId, EventKind, Phone, PhoneSettings},
+    wait::{LIMIT, Unmet, wait_for_condition},
+    worker::{Worker, WorkerEvent},
+    world::World,
+};
+use livekit_api::services::{agent_dispatch::AgentDispatchClient, room::RoomClient};
+use livekit_protocol::{CreateAgentDispatchRequest, participant_info};
+use serde::Serialize;
+use serde_json::json;
+
+/// How often a time is measured; the median counts.
+const ROUNDS: usize = 5;
+
+/// Rounds of whole transfers, of 15 s each.
+const TRANSFERS: usize = 3;
+
+/// How long the CPU of established calls is watched. They are silent but for the phones' pilot tones.
+const CPU_WINDOW: Duration = Duration::from_secs(10);
+
+/// `USER_HZ` of proc(5), the same on every Linux that Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Asked by the person on the line.
+const REQUEST: &str = "Transfer me to a live agent.";
+
+#[derive(Serialize)]
+struct Figure {
+    figure: &'static str,
+    value: f64,
+}
+
+fn main() -> ExitCode {
+    let outcome = if namespace::is_inside() { inner() } else { outer() };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn outer() -> anyhow::Result<ExitCode> {
+    let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(runs_dir()?)?;
+    let mut child = namespace::command([dir.path()])?.spawn().context("cannot start `unshare`")?;
+    let lifeline = child.stdin.take();
+    let status = child.wait()?;
+    drop(lifeline);
+    if !status.success() {
+        bail!("it ended with {status}; logs are kept in {}", dir.keep().display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn inner() -> anyhow::Result<ExitCode> {
+    let dir = std::env::args().nth(1).context("the outer process gives a folder")?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        namespace::enter(Path::new(&dir))?;
+        measure(Path::new(&dir)).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(dir: &Path) -> anyhow::Result<()> {
+    let world = World::start(dir).await?;
+    world.trunk().await?;
+    let worker = world.worker().await?;
+    print("idle_mb", memory(&worker)?)?;
+
+    dialer_runs(&world, &worker).await?;
+    let callee = world.phone(PhoneSettings::callee()).await?;
+    dispatches(&world, &worker, &callee).await?;
+    let (target, live_agent) =
+        tokio::try_join!(world.phone(PhoneSettings::target()), world.phone(PhoneSettings::live_agent()))?;
+    calls_at_once(&worker, &[&callee, &target, &live_agent]).await?;
+    transfers(&world, &worker, &callee, &live_agent).await?;
+    world.expect_no_rooms().await
+}
+
+/// The dialer's whole process, to a number that is busy.
+async fn dialer_runs(world: &World, worker: &Worker) -> anyhow::Result<()> {
+    let busy = number_answered_with(486);
+    let mut took = Vec::new();
+    for _ in 0..ROUNDS {
+        let from = worker.events().len();
+        let started = Instant::now();
+        world.run("dialer", &["--to", &busy]).await?.expect_success()?;
+        took.push(started.elapsed());
+        job_ended(worker, from, 1).await?;
+    }
+    print("dialer_ms", milliseconds(median(took)))
+}
+
+/// From the request for a dispatch to the agent's presence in the room, and to the INVITE on the wire.
+async fn dispatches(world: &World, worker: &Worker, callee: &Phone) -> anyhow::Result<()> {
+    let rooms = RoomClient::with_api_key(URL, API_KEY, API_SECRET);
+    let (mut joined, mut invited) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (from, rung, seen) =
+            (worker.events().len(), callee.events().len(), world.capture.messages().len());
+        let (started, wall) = (Instant::now(), since_epoch()?);
+        let room = dispatch(CALLEE_NUMBER).await?;
+        agent_is_in(&rooms, &room).await?;
+        joined.push(started.elapsed());
+        let at = world
+            .capture
+            .messages()
+            .find_after(seen, "an INVITE", LIMIT, |message| {
+                let invite = message.from == LIVEKIT_SIP && message.is_request_to("INVITE", CALLEE_NUMBER);
+                invite.then_some(message.at)
+            })
+            .await?;
+        invited.push(at.saturating_sub(wall));
+        let call = rings(callee, rung).await?;
+        callee.reject(&call).await?;
+        job_ended(worker, from, 1).await?;
+    }
+    print("joined_ms", milliseconds(median(joined)))?;
+    print("invite_ms", milliseconds(median(invited)))
+}
+
+/// What each further call costs, from established calls.
+async fn calls_at_once(worker: &Worker, phones: &[&Phone]) -> anyhow::Result<()> {
+    let start = worker.events().len();
+    let mut after_first = None;
+    for phone in phones {
+        let (from, rung) = (worker.events().len(), phone.events().len());
+        dispatch(phone.settings().number).await?;
+        let call = rings(phone, rung).await?;
+        phone.answer(&call).await?;
+        worker.spoken_after(from).await?;
+        after_first.get_or_insert(memory(worker)?);
+    }
+    let first = after_first.context("there are phones")?;
+    let further = f64::from(u32::try_from(phones.len() - 1)?);
+    print("one_more_call_mb", (memory(worker)? - first) / further)?;
+
+    let before = cpu_seconds(worker)?;
+    tokio::time::sleep(CPU_WINDOW).await;
+    let used = (cpu_seconds(worker)? - before) / CPU_WINDOW.as_secs_f64();
+    print("call_cpu_percent", 100.0 * used / (further + 1.0))?;
+
+    for phone in phones {
+        phone.hang_up().await?;
+    }
+    job_ended(worker, start, phones.len()).await?;
+    print("idle_after_calls_mb", memory(worker)?)
+}
+
+/// From the end of the sentence to what the agent hears and to the REFER, and from there to the ringing target.
+async fn transfers(world: &World, worker: &Worker, callee: &Phone, target: &Phone) -> anyhow::Result<()> {
+    let (mut heard, mut referred, mut silent, mut ringing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..TRANSFERS {
+        let (mut from, rung) = (worker.events().len(), callee.events().len());
+        dispatch(CALLEE_NUMBER).await?;
+        let call = rings(callee, rung).await?;
+        callee.answer(&call).await?;
+        worker.spoken_after(from).await?;
+
+        from = worker.events().len();
+        let (seen, target_rung) = (world.capture.messages().len(), target.events().len());
+        callee.say(REQUEST).await?;
+        let (ended, wall) = (Instant::now(), since_epoch()?);
+        event(worker, from, "what was said", |event| matches!(event, WorkerEvent::Heard { .. })).await?;
+        heard.push(ended.elapsed());
+        event(worker, from, "the notice", |event| matches!(event, WorkerEvent::Says { .. })).await?;
+        let notice = Instant::now();
+        event(worker, from, "the end of the notice", |event| *event == WorkerEvent::Spoke).await?;
+        let notice = notice.elapsed();
+        let messages = world.capture.messages();
+        let refer = messages
+            .find_after(seen, "a REFER", LIMIT, |message| (message.request() == Some("REFER")).then_some(message.at))
+            .await?;
+        referred.push(refer.saturating_sub(wall));
+        silent.push(refer.saturating_sub(wall).saturating_sub(notice));
+        let rang = messages
+            .find_after(seen, "180 Ringing of the target", LIMIT, |message| {
+                let rings = message.from == LIVE_AGENT && message.response_to("INVITE") == Some(180);
+                rings.then_some(message.at)
+            })
+            .await?;
+        ringing.push(rang.saturating_sub(refer));
+
+        let referred_call = rings(target, target_rung).await?;
+        target.reject(&referred_call).await?;
+        event(worker, from, "a failed transfer", |event| matches!(event, WorkerEvent::TransferFailed { .. })).await?;
+        callee.hang_up().await?;
+        job_ended(worker, from, 1).await?;
+    }
+    print("heard_ms", milliseconds(median(heard)))?;
+    print("refer_ms", milliseconds(median(referred)))?;
+    print("refer_without_notice_ms", milliseconds(median(silent)))?;
+    print("target_rings_ms", milliseconds(median(ringing)))
+}
+
+/// Has the agent call `number`, and returns the room.
+async fn dispatch(number: &str) -> anyhow::Result<String> {
+    let room = format!("bench-{}", since_epoch()?.as_micros());
+    let request = CreateAgentDispatchRequest {
+        agent_name: "outbound-caller".to_owned(),
+        room: room.clone(),
+        metadata: json!({ "phone_number": number }).to_string(),
+        ..CreateAgentDispatchRequest::default()
+    };
+    AgentDispatchClient::with_api_key(URL, API_KEY, API_SECRET).create_dispatch(request).await?;
+    Ok(room)
+}
+
+async fn agent_is_in(rooms: &RoomClient, room: &str) -> anyhow::Result<()> {
+    wait_for_condition("the agent to be in the room", LIMIT, async || {
+        let participants = rooms.list_participants(room).await?;
+        let is_in = participants
+            .iter()
+            .any(|who| who.kind() == participant_info::Kind::Agent && who.state() == participant_info::State::Active);
+        if is_in { Ok(()) } else { Err(Unmet::NotYet(format!("{} participants", participants.len()))) }
+    })
+    .await
+}
+
+async fn rings(phone: &Phone, from: usize) -> anyhow::Result<CallId> {
+    phone
+        .events()
+        .find_after(from, "an incoming call", LIMIT, |event| {
+            (event.kind == EventKind::Incoming).then(|| event.call.clone())
+        })
+        .await
+}
+
+async fn event(
+    worker: &Worker,
+    from: usize,
+    what: &str,
+    is_it: impl Fn(&WorkerEvent) -> bool,
+) -> anyhow::Result<()> {
+    worker.events().find_after(from, what, LIMIT, |event| is_it(event).then_some(())).await
+}
+
+/// Waits until `jobs` jobs have ended after position `from` of the worker's journal.
+async fn job_ended(worker: &Worker, from: usize, jobs: usize) -> anyhow::Result<()> {
+    wait_for_condition("the end of the jobs", LIMIT, async || {
+        let entries = worker.events().entries();
+        let ended = entries.iter().skip(from).filter(|event| matches!(event, WorkerEvent::JobEnded { .. })).count();
+        if ended >= jobs { Ok(()) } else { Err(Unmet::NotYet(format!("{ended} of {jobs} ended"))) }
+    })
+    .await
+}
+
+/// The worker's proportional set size, in MB of 2²⁰ bytes.
+fn memory(worker: &Worker) -> anyhow::Result<f64> {
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", worker.pid()))?;
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+    let kib: f64 = pss.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
+
+/// CPU time that the worker has used, in user and kernel mode.
+fn cpu_seconds(worker: &Worker) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", worker.pid()))?;
+    // The name of the program, in brackets, may contain spaces.
+    let (_, fields) = stat.rsplit_once(") ").context("no name")?;
+    let fields: Vec<_> = fields.split(' ').collect();
+    let (user, system) = fields.get(11).zip(fields.get(12)).context("too few fields")?;
+    Ok((user.parse::<f64>()? + system.parse::<f64>()?) / TICKS_PER_SECOND)
+}
+
+fn since_epoch() -> anyhow::Result<Duration> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn print(figure: &'static str, value: f64) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(&Figure { figure, value })?);
+    Ok(())
+}

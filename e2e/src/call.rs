@@ -1,0 +1,102 @@
+//! A call between the agent and a person with a phone, as the person lives through it.
+
+use anyhow::{Context, bail};
+
+use crate::{
+    phone::{CallId, Leg, Phone, PhoneSettings},
+    wait::LIMIT,
+    words::digits,
+    worker::{Worker, WorkerEvent},
+    world::World,
+};
+
+/// What the agent says when it is about to transfer.
+pub const NOTICE: &str = "transferring you";
+
+/// How often a person says something before giving up: Whisper is sometimes wrong, as people are.
+const PATIENCE: usize = 4;
+
+/// An answered call, after the agent's greeting.
+pub struct Call {
+    pub worker: Worker,
+    pub phone: Phone,
+    pub id: CallId,
+    /// What the agent has said so far, sentence by sentence.
+    pub said: Vec<String>,
+}
+
+impl Call {
+    /// Sets up the trunk, starts the worker and the callee's phone, runs the dialer, answers, and listens to
+    /// the greeting.
+    pub async fn placed(world: &World, callee: PhoneSettings) -> anyhow::Result<Self> {
+        let worker = async {
+            world.trunk().await?;
+            world.worker().await
+        };
+        let (worker, phone) = tokio::try_join!(worker, world.phone(callee))?;
+        world.run("dialer", &["--to", phone.settings().number]).await?.expect_success()?;
+        let id = phone.incoming().await.context("the callee's phone must ring")?;
+        phone.answer(&id).await?;
+        Self::answered(worker, phone, id).await
+    }
+
+    /// Listens to the greeting of an established call, the worker's first.
+    pub async fn answered(worker: Worker, phone: Phone, id: CallId) -> anyhow::Result<Self> {
+        let mut call = Self { worker, phone, id, said: Vec::new() };
+        call.listen(0).await.context("the agent must greet")?;
+        Ok(call)
+    }
+
+    /// Says `text` and listens to the agent's answer.
+    ///
+    /// # Errors
+    ///
+    /// When the agent hears nothing, or says nothing.
+    pub async fn tell(&mut self, text: &str) -> anyhow::Result<String> {
+        let from = self.worker.events().len();
+        self.phone.say(text).await?;
+        self.worker
+            .events()
+            .find_after(from, &format!("hearing `{text}`"), LIMIT, |event| {
+                matches!(event, WorkerEvent::Heard { .. }).then_some(())
+            })
+            .await?;
+        self.listen(from).await
+    }
+
+    /// Asks for the transfer to the default number in the words `request`, until the agent gives notice of it.
+    pub async fn ask_for_transfer(&mut self, request: &str) -> anyhow::Result<()> {
+        for _ in 0..PATIENCE {
+            if self.tell(request).await?.to_lowercase().contains(NOTICE) {
+                return Ok(());
+            }
+        }
+        bail!("the agent never understood `{request}`; it said: {:#?}", self.said)
+    }
+
+    /// Asks for a transfer to `number` in the words `request`, until the agent has read it back right, and
+    /// then confirms. Returns the agent's last words before the transfer.
+    pub async fn ask_for(&mut self, number: &str, request: &str) -> anyhow::Result<String> {
+        for _ in 0..PATIENCE {
+            let answer = self.tell(request).await?;
+            match digits(&answer) {
+                read_back if read_back == digits(number) => return self.tell("Yes, that is right.").await,
+                misheard if misheard.is_empty() => {}
+                _ => drop(self.tell("No, that is wrong.").await?),
+            }
+        }
+        bail!("the agent never read back {number}; it said: {:#?}", self.said)
+    }
+
+    /// What the phone heard and said while it talked to the agent.
+    pub async fn leg(&self) -> anyhow::Result<Leg> {
+        self.phone.leg(0).await
+    }
+
+    /// Listens until the agent has said something in full, after position `from` of the worker's journal.
+    pub async fn listen(&mut self, from: usize) -> anyhow::Result<String> {
+        let sentence = self.worker.spoken_after(from).await?;
+        self.said.push(sentence.clone());
+        Ok(sentence)
+    }
+}

@@ -1,0 +1,353 @@
+//! A phone: baresip, registered with the carrier, driven over its control port.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use speech::Pcm;
+
+use crate::{
+    binaries::debian,
+    carrier::phone_password,
+    journal::{Journal, Writer, journal},
+    party::{
+        CALLEE, CALLEE_NUMBER, CARRIER, DOMAIN, LIVE_AGENT, LIVE_AGENT_NUMBER, SIP_PORT, TARGET, TARGET_NUMBER,
+    },
+    process::Process,
+    recording::Recording,
+    tone::Pilot,
+    utterance::{self, Voice, Voices},
+    wait::{LIMIT, Unmet, wait_for_condition},
+};
+
+mod control;
+
+pub use control::{CallId, EventKind, PhoneEvent};
+use control::Control;
+
+/// Files in a phone's folder: what it plays while nobody speaks, and what it records.
+const QUIET: &str = "quiet.wav";
+const RECORDINGS: &str = "recordings";
+
+/// The codecs that a phone offers and accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codecs {
+    /// G.722 first, G.711 as a fallback.
+    Wideband,
+    /// G.711 µ-law and A-law only, as most mobile networks.
+    Narrowband,
+}
+
+impl Codecs {
+    /// The rate of the phone's sound files, in Hz: that of the codec, since baresip resamples badly enough for
+    /// Whisper to misunderstand.
+    fn sample_rate(self) -> u32 {
+        match self {
+            Self::Wideband => 16_000,
+            Self::Narrowband => 8_000,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct PhoneSettings {
+    pub name: &'static str,
+    pub number: &'static str,
+    pub address: Ipv4Addr,
+    pub pilot: Pilot,
+    pub voice: Voice,
+    pub codecs: Codecs,
+}
+
+impl PhoneSettings {
+    /// The person whom the agent dials.
+    pub fn callee() -> Self {
+        Self {
+            name: "callee",
+            number: CALLEE_NUMBER,
+            address: CALLEE,
+            pilot: Pilot::CALLEE,
+            voice: Voice::Joe,
+            codecs: Codecs::Wideband,
+        }
+    }
+
+    /// The transfer target of the guide's custom transfer.
+    pub fn target() -> Self {
+        Self {
+            name: "target",
+            number: TARGET_NUMBER,
+            address: TARGET,
+            pilot: Pilot::TARGET,
+            voice: Voice::Rms,
+            codecs: Codecs::Wideband,
+        }
+    }
+
+    /// The human behind `DEFAULT_TRANSFER_NUMBER`.
+    pub fn live_agent() -> Self {
+        Self {
+            name: "live-agent",
+            number: LIVE_AGENT_NUMBER,
+            address: LIVE_AGENT,
+            pilot: Pilot::LIVE_AGENT,
+            voice: Voice::Slt,
+            codecs: Codecs::Wideband,
+        }
+    }
+
+    pub fn with_codecs(self, codecs: Codecs) -> Self {
+        Self { codecs, ..self }
+    }
+}
+
+/// Both directions of one call of a phone.
+#[derive(Debug, Clone)]
+pub struct Leg {
+    pub heard: Recording,
+    pub said: Recording,
+}
+
+pub struct Phone {
+    settings: PhoneSettings,
+    dir: PathBuf,
+    voices: Arc<Voices>,
+    control: Control,
+    speaker: Writer<String>,
+    words: Journal<String>,
+    process: Process,
+}
+
+impl Phone {
+    /// Starts a phone below `dir` and waits until the carrier has registered it.
+    pub async fn start(dir: &Path, settings: PhoneSettings, voices: Arc<Voices>) -> anyhow::Result<Self> {
+        let own_dir = dir.join(settings.name);
+        let recordings = own_dir.join(RECORDINGS);
+        fs::create_dir_all(&recordings).with_context(|| format!("cannot create {}", recordings.display()))?;
+        let rate = settings.codecs.sample_rate();
+        let silence = Pcm { sample_rate: rate, samples: Vec::new() };
+        let (path, pilot) = (own_dir.join(QUIET), settings.pilot);
+        tokio::task::spawn_blocking(move || utterance::write(&path, &silence, pilot, rate)).await??;
+        fs::write(own_dir.join("config"), config(&settings))?;
+        fs::write(own_dir.join("accounts"), account(&settings))?;
+        fs::write(own_dir.join("contacts"), "")?;
+
+        let mut command = Command::new(debian("baresip", "baresip-core")?);
+        command.arg("-f").arg(&own_dir).args(["-s", "-v"]).current_dir(&own_dir);
+        let mut process = Process::spawn(settings.name, &mut command, dir)?;
+        process.wait_for_log("[1 binding]").await?;
+        let control = Control::connect(settings.name, settings.address).await?;
+        let (speaker, words) = journal(format!("the person at phone {}", settings.name));
+        Ok(Self { settings, dir: own_dir, voices, control, speaker, words, process })
+    }
+
+    pub fn settings(&self) -> &PhoneSettings {
+        &self.settings
+    }
+
+    /// What happened to the phone.
+    pub fn events(&self) -> &Journal<PhoneEvent> {
+        self.control.events()
+    }
+
+    /// What the person at the phone has said; each entry comes with its first word.
+    pub fn words(&self) -> &Journal<String> {
+        &self.words
+    }
+
+    /// Waits until the phone rings.
+    pub async fn incoming(&self) -> anyhow::Result<CallId> {
+        self.find("an incoming call", EventKind::Incoming, |_| true).await
+    }
+
+    /// Whether the phone has rung.
+    pub fn has_rung(&self) -> bool {
+        !self.events().all(|event| (event.kind == EventKind::Incoming).then_some(())).is_empty()
+    }
+
+    /// Answers the ringing call and waits until it is established.
+    pub async fn answer(&self, call: &CallId) -> anyhow::Result<()> {
+        self.control.command("accept", "").await?;
+        self.established(call).await
+    }
+
+    /// Presses the red button while the phone rings.
+    pub async fn reject(&self, call: &CallId) -> anyhow::Result<()> {
+        self.control.command("hangup", "").await?;
+        self.closed(call).await.map(drop)
+    }
+
+    /// Dials `number` and returns when the other side rings.
+    pub async fn dial(&self, number: &str) -> anyhow::Result<CallId> {
+        self.control.command("dial", number).await?;
+        self.find("ringing at the other side", EventKind::Ringing, |event| event.peer.contains(number)).await
+    }
+
+    /// Waits for the call that the phone placed to `number` by itself because of a REFER.
+    pub async fn referred_to(&self, number: &str) -> anyhow::Result<CallId> {
+        self.find("a referred call", EventKind::Established, |event| event.outgoing && event.peer.contains(number))
+            .await
+    }
+
+    pub async fn established(&self, call: &CallId) -> anyhow::Result<()> {
+        self.find("an established call", EventKind::Established, |event| event.call == *call).await.map(drop)
+    }
+
+    /// Waits until `call` is over, and returns the reason as baresip puts it.
+    pub async fn closed(&self, call: &CallId) -> anyhow::Result<String> {
+        self.events()
+            .find(&format!("the end of call {call}"), |event| {
+                (event.kind == EventKind::Closed && event.call == *call).then(|| event.param.clone())
+            })
+            .await
+    }
+
+    /// Hangs up the phone's latest call.
+    pub async fn hang_up(&self) -> anyhow::Result<()> {
+        self.control.command("hangup", "").await.map(drop)
+    }
+
+    /// Mutes the running call, pilot tone and all, or lets it be heard again.
+    pub async fn mute(&self) -> anyhow::Result<()> {
+        self.control.command("mute", "").await.map(drop)
+    }
+
+    /// Speaks into the running call and returns when the last word has been sent.
+    pub async fn say(&self, text: &str) -> anyhow::Result<()> {
+        let leg = self.leg(self.legs()?.saturating_sub(1)).await?;
+        let (file, spoken) = self.utterance(text).await?;
+        let begun = leg.said.pcm()?.duration();
+        self.play(&file).await?;
+        self.speaker.write(text.to_owned());
+        let what = format!("{} to say `{text}`", self.settings.name);
+        wait_for_condition(&what, spoken + LIMIT, async || {
+            let sent = leg.said.pcm()?.duration().saturating_sub(begun);
+            if sent >= spoken { Ok(()) } else { Err(Unmet::NotYet(format!("{sent:?} sent"))) }
+        })
+        .await?;
+        // The next call would play the words again.
+        self.play(QUIET).await
+    }
+
+    /// The `n`th call of this phone that had audio, counted from 0; waits until it is being recorded.
+    pub async fn leg(&self, n: usize) -> anyhow::Result<Leg> {
+        wait_for_condition(&format!("leg {n} of {}", self.settings.name), LIMIT, async || {
+            let (heard, said) = (self.recordings("dec")?, self.recordings("enc")?);
+            match (heard.get(n), said.get(n)) {
+                (Some(heard), Some(said)) => {
+                    let leg = Leg { heard: Recording::new(heard.clone()), said: Recording::new(said.clone()) };
+                    // The header comes with the first frame.
+                    leg.heard.pcm().and(leg.said.pcm()).map_err(|e| Unmet::NotYet(e.to_string()))?;
+                    Ok(leg)
+                }
+                _ => Err(Unmet::NotYet(format!("{} recordings", heard.len()))),
+            }
+        })
+        .await
+    }
+
+    /// Fails when the phone has crashed.
+    pub fn check_running(&mut self) -> anyhow::Result<()> {
+        self.process.check_running()
+    }
+
+    /// How many calls with audio there were.
+    fn legs(&self) -> anyhow::Result<usize> {
+        Ok(self.recordings("dec")?.len())
+    }
+
+    /// Writes a sound file that says `text`; returns its name and how long the words take.
+    async fn utterance(&self, text: &str) -> anyhow::Result<(String, Duration)> {
+        let words: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let file = format!("{words:.60}.wav");
+        let (voices, dir, path, text) = (self.voices.clone(), self.dir.clone(), self.dir.join(&file), text.to_owned());
+        let PhoneSettings { voice, pilot, codecs, .. } = self.settings;
+        let spoken = tokio::task::spawn_blocking(move || {
+            utterance::write(&path, &voices.say(voice, &text, &dir)?, pilot, codecs.sample_rate())
+        });
+        Ok((file, spoken.await??))
+    }
+
+    /// Switches what the phone plays; applies to the running call and to later ones.
+    async fn play(&self, file: &str) -> anyhow::Result<()> {
+        let answer = self.control.command("ausrc", &format!("aufile,{file}")).await?;
+        ensure!(answer.contains("switch audio device"), "baresip does not switch its source: {answer}");
+        Ok(())
+    }
+
+    /// The recordings in one direction, oldest first: their names are dates, to the second.
+    fn recordings(&self, direction: &str) -> anyhow::Result<Vec<PathBuf>> {
+        let mut paths: Vec<_> = fs::read_dir(self.dir.join(RECORDINGS))?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()?;
+        paths.retain(|path| path.to_string_lossy().ends_with(&format!("-{direction}.wav")));
+        paths.sort();
+        Ok(paths)
+    }
+
+    async fn find(
+        &self,
+        what: &str,
+        kind: EventKind,
+        is_it: impl Fn(&PhoneEvent) -> bool,
+    ) -> anyhow::Result<CallId> {
+        self.events().find(what, |event| (event.kind == kind && is_it(event)).then(|| event.call.clone())).await
+    }
+}
+
+/// Paths are relative to the phone's folder: baresip 1.0.0 cuts them off after 127 characters.
+/// `jitter_buffer_delay` is in packets of 20 ms; aubridge without a partner replaces the sound card; `sndfile`
+/// records both directions of every call.
+fn config(settings: &PhoneSettings) -> String {
+    let address = settings.address;
+    let control = control::PORT;
+    let rate = settings.codecs.sample_rate();
+    format!(
+        "poll_method epoll
+sip_listen {address}:{SIP_PORT}
+net_interface {address}
+call_local_timeout 120
+call_max_calls 4
+audio_source aufile,{QUIET}
+audio_player aubridge,nobody
+audio_alert aubridge,nobody
+ausrc_srate {rate}
+auplay_srate {rate}
+ausrc_channels 1
+auplay_channels 1
+rtp_ports 21000-21200
+rtp_stats yes
+jitter_buffer_delay 5-10
+snd_path {RECORDINGS}
+statmode_default off
+module_path /usr/lib/baresip/modules
+module_tmp account.so
+module g722.so
+module g711.so
+module sndfile.so
+module aufile.so
+module aubridge.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen {address}:{control}
+"
+    )
+}
+
+fn account(settings: &PhoneSettings) -> String {
+    let PhoneSettings { name, number, .. } = settings;
+    let password = phone_password(number);
+    let codecs = match settings.codecs {
+        Codecs::Wideband => "",
+        Codecs::Narrowband => ";audio_codecs=PCMU,PCMA",
+    };
+    format!(
+        "\"{name}\" <sip:{number}@{DOMAIN}>;auth_user={number};auth_pass={password};outbound=\"sip:{CARRIER}\";regint=600;answermode=manual{codecs}\n"
+    )
+}

@@ -1,0 +1,95 @@
+//! What one leg of a call sounded like, from the phone's own recorder.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use speech::{Endpoint, Endpointer, HEARING_RATE, Pass, Pcm, Whisper, resample};
+
+use crate::{
+    tone::{HEARD_DB, level_db},
+    wait::{LIMIT, Unmet, wait_for_condition},
+};
+
+/// How much audio a tone must fill to count.
+const TONE: Duration = Duration::from_secs(1);
+
+/// One direction of one leg, possibly still growing: mono S16 in a WAV file.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    path: PathBuf,
+}
+
+impl Recording {
+    /// The recording in `path`, which must exist by the time it is read.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything recorded so far.
+    ///
+    /// The header of a growing file says a length of zero, so the samples are what follows it.
+    pub fn pcm(&self) -> anyhow::Result<Pcm> {
+        let bytes = fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        let data = bytes.windows(4).position(|chunk| chunk == b"data").map(|at| at + 8);
+        let (Some(data), Some(rate)) = (data, bytes.get(24..28)) else {
+            bail!("{} is not a WAV file yet", self.path.display())
+        };
+        let samples = bytes.get(data..).unwrap_or_default();
+        Ok(Pcm {
+            sample_rate: u32::from_le_bytes(rate.try_into().expect("four bytes were taken")),
+            samples: samples.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect(),
+        })
+    }
+
+    /// Waits until the latest second carries a tone of `hz`, and returns its level in dB.
+    pub async fn wait_for_tone(&self, hz: u32) -> anyhow::Result<f64> {
+        wait_for_condition(&format!("a tone of {hz} Hz in {}", self.path.display()), LIMIT, async || {
+            let level = level_db(&latest(self.pcm()?, TONE), hz);
+            if level >= HEARD_DB { Ok(level) } else { Err(Unmet::NotYet(format!("{level:.0} dB"))) }
+        })
+        .await
+    }
+
+    /// Asserts that no second of the recording so far carries a tone of `hz`.
+    pub fn expect_no_tone(&self, hz: u32) -> anyhow::Result<()> {
+        let pcm = self.pcm()?;
+        let second = usize::try_from(pcm.sample_rate).context("a rate is small")?;
+        for (n, samples) in pcm.samples.chunks(second).enumerate() {
+            let level = level_db(&Pcm { sample_rate: pcm.sample_rate, samples: samples.to_vec() }, hz);
+            ensure!(level < HEARD_DB, "{} has {hz} Hz with {level:.0} dB in second {n}", self.path.display());
+        }
+        Ok(())
+    }
+
+    /// What was said in the recording so far, turn by turn.
+    ///
+    /// Blocks for a few tenths of a second for each turn.
+    pub fn transcribe(&self, whisper: &Whisper) -> anyhow::Result<Vec<String>> {
+        let mut pcm = resample(&self.pcm()?, HEARING_RATE);
+        // The endpointer ends a turn by the silence after it.
+        pcm.samples.extend(vec![0; HEARING_RATE as usize * 2]);
+        Endpointer::default()
+            .push(&pcm.samples)
+            .into_iter()
+            .filter_map(|event| match event {
+                Endpoint::TurnEnded(turn) => Some(turn),
+                Endpoint::SpeechStarted => None,
+            })
+            .map(|turn| Ok(whisper.transcribe(&turn.samples(), Pass::First)?.text.trim().to_owned()))
+            .collect()
+    }
+}
+
+fn latest(mut pcm: Pcm, duration: Duration) -> Pcm {
+    let samples = (duration.as_secs_f64() * f64::from(pcm.sample_rate)) as usize;
+    pcm.samples.drain(..pcm.samples.len().saturating_sub(samples));
+    pcm
+}

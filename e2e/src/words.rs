@@ -1,0 +1,58 @@
+//! Comparing what was to be said with what was understood.
+
+/// The digits in a text, spoken or written: `plus one, 5 5 5` is `1555`.
+pub fn digits(text: &str) -> String {
+    words(text)
+        .flat_map(|word| {
+            let spoken = match word.as_str() {
+                "zero" | "oh" => "0",
+                "one" => "1",
+                "two" => "2",
+                "three" => "3",
+                "four" => "4",
+                "five" => "5",
+                "six" => "6",
+                "seven" => "7",
+                "eight" => "8",
+                "nine" => "9",
+                _ => "",
+            };
+            let digits = if spoken.is_empty() { word } else { spoken.to_owned() };
+            digits.chars().filter(char::is_ascii_digit).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The share of the words of `said`, 0 to 1, that occur in `understood`.
+pub fn share_understood(said: &str, understood: &str) -> f64 {
+    let mut there: Vec<_> = words(understood).collect();
+    let said: Vec<_> = words(said).collect();
+    let found = said.iter().filter(|word| {
+        let position = there.iter().position(|other| other == *word);
+        position.map(|at| there.swap_remove(at)).is_some()
+    });
+    found.count() as f64 / said.len().max(1) as f64
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_read_as_words_and_as_figures() {
+        assert_eq!(digits("plus one, five 5 five. Zero-zero 0, 1234?"), "15550001234");
+        assert_eq!(digits("Is that right?"), "");
+    }
+
+    #[test]
+    fn a_word_counts_once_for_each_time_it_was_understood() {
+        let share = |said, understood| (share_understood(said, understood) * 100.0).round();
+        assert_eq!(share("One moment, please.", "one moment please"), 100.0);
+        assert_eq!(share("no no", "no"), 50.0);
+        assert_eq!(share("The line is busy.", "hello"), 0.0);
+    }
+}

@@ -1,0 +1,186 @@
+//! Everything that a call needs, started together.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use livekit_api::services::{
+    room::RoomClient,
+    sip::{CreateSIPDispatchRuleOptions, CreateSIPInboundTrunkOptions, SIPClient},
+};
+use livekit_protocol::{
+    RoomAgentDispatch, RoomConfiguration, SipDispatchRuleIndividual, sip_dispatch_rule::Rule,
+};
+use speech::{ModelsDir, Whisper};
+
+use crate::{
+    capture::Capture,
+    carrier::{Carrier, TRUNK_PASSWORD, TRUNK_USER},
+    livekit_server::{API_KEY, API_SECRET, LiveKitServer, URL},
+    livekit_sip::LiveKitSip,
+    party::{CARRIER, DOMAIN, LIVE_AGENT_NUMBER, TRUNK_NUMBER},
+    phone::{Phone, PhoneSettings},
+    recording::Recording,
+    redis::Redis,
+    tool,
+    utterance::Voices,
+    wait::{LIMIT, Unmet, wait_for_condition},
+    worker::Worker,
+};
+
+/// The running servers, the carrier and the capture. Phones and workers come on request.
+pub struct World {
+    dir: PathBuf,
+    voices: Arc<Voices>,
+    models: ModelsDir,
+    rooms: RoomClient,
+    sip: SIPClient,
+    pub capture: Capture,
+    _carrier: Carrier,
+    _livekit_sip: LiveKitSip,
+    _livekit_server: LiveKitServer,
+    _redis: Redis,
+}
+
+impl World {
+    /// Starts everything with its files in `dir`, inside the namespace; takes one to two seconds.
+    ///
+    /// Writes a `.env` with the carrier's account and no trunk id.
+    pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        let models = ModelsDir::from_lookup(|name| env::var(name).ok())
+            .context("neither SPEECH_MODELS_DIR nor XDG_CACHE_HOME nor HOME is set")?;
+        let piper = models.piper();
+        let load_voices = async {
+            let voices = tokio::task::spawn_blocking(move || Voices::load(&piper)).await??;
+            anyhow::Ok(Arc::new(voices))
+        };
+        let carrier_and_capture = async {
+            let carrier = Carrier::start(dir).await?;
+            anyhow::Ok((carrier, Capture::start(dir).await?))
+        };
+        let livekit = async {
+            let redis = Redis::start(dir).await?;
+            let (server, sip) = tokio::try_join!(LiveKitServer::start(dir), LiveKitSip::start(dir))?;
+            anyhow::Ok((redis, server, sip))
+        };
+        let (voices, (carrier, capture), (redis, livekit_server, livekit_sip)) =
+            tokio::try_join!(load_voices, carrier_and_capture, livekit)?;
+        let world = Self {
+            dir: dir.to_owned(),
+            voices,
+            models,
+            rooms: RoomClient::with_api_key(URL, API_KEY, API_SECRET),
+            sip: SIPClient::with_api_key(URL, API_KEY, API_SECRET),
+            capture,
+            _carrier: carrier,
+            _livekit_sip: livekit_sip,
+            _livekit_server: livekit_server,
+            _redis: redis,
+        };
+        for (name, value) in [
+            ("LIVEKIT_URL", URL),
+            ("LIVEKIT_API_KEY", API_KEY),
+            ("LIVEKIT_API_SECRET", API_SECRET),
+            ("VOBIZ_SIP_DOMAIN", DOMAIN),
+            ("VOBIZ_USERNAME", TRUNK_USER),
+            ("VOBIZ_PASSWORD", TRUNK_PASSWORD),
+            ("VOBIZ_OUTBOUND_NUMBER", TRUNK_NUMBER),
+            ("DEFAULT_TRANSFER_NUMBER", LIVE_AGENT_NUMBER),
+        ] {
+            world.set(name, value)?;
+        }
+        Ok(world)
+    }
+
+    /// The folder of this run: `.env`, logs, capture, ladder, and one folder for each phone.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Sets a variable in the `.env`.
+    pub fn set(&self, name: &str, value: &str) -> anyhow::Result<()> {
+        let path = self.dir.join(".env");
+        let old = if path.exists() { fs::read_to_string(&path).context("cannot read .env")? } else { String::new() };
+        let assignment = format!("{name}=");
+        let mut lines: Vec<_> = old.lines().filter(|line| !line.starts_with(&assignment)).collect();
+        let line = format!("{assignment}{value}");
+        lines.push(&line);
+        fs::write(&path, lines.join("\n") + "\n").context("cannot write .env")
+    }
+
+    /// Starts a phone.
+    pub async fn phone(&self, settings: PhoneSettings) -> anyhow::Result<Phone> {
+        Phone::start(&self.dir, settings, self.voices.clone()).await
+    }
+
+    /// Starts `voice-agent start`.
+    pub async fn worker(&self) -> anyhow::Result<Worker> {
+        Worker::start(&self.dir).await
+    }
+
+    /// Runs a tool of the product to its end.
+    pub async fn run(&self, tool: &str, args: &[&str]) -> anyhow::Result<tool::Output> {
+        tool::run(tool, args, &self.dir).await
+    }
+
+    /// Sets up the outbound trunk as a user does; its id goes to the `.env`.
+    pub async fn trunk(&self) -> anyhow::Result<()> {
+        self.run("trunk-setup", &["--write-env"]).await?.expect_success().map(drop)
+    }
+
+    /// Sends calls to the trunk's number to a room of their own, with an agent of `agent_name`.
+    pub async fn route_inbound_calls(&self, agent_name: &str) -> anyhow::Result<()> {
+        let trunk = self.sip.create_sip_inbound_trunk(
+            "inbound".to_owned(),
+            vec![TRUNK_NUMBER.to_owned()],
+            CreateSIPInboundTrunkOptions {
+                allowed_addresses: Some(vec![CARRIER.to_string()]),
+                ..Default::default()
+            },
+        );
+        let trunk = trunk.await.context("cannot create the inbound trunk")?;
+        let agent = RoomAgentDispatch { agent_name: agent_name.to_owned(), ..Default::default() };
+        self.sip
+            .create_sip_dispatch_rule(
+                Rule::DispatchRuleIndividual(SipDispatchRuleIndividual {
+                    room_prefix: "call-".to_owned(),
+                    ..Default::default()
+                }),
+                CreateSIPDispatchRuleOptions {
+                    trunk_ids: vec![trunk.sip_trunk_id],
+                    room_config: Some(RoomConfiguration { agents: vec![agent], ..Default::default() }),
+                    ..Default::default()
+                },
+            )
+            .await
+            .context("cannot create the dispatch rule")?;
+        Ok(())
+    }
+
+    /// LiveKit's SIP API.
+    pub fn sip(&self) -> &SIPClient {
+        &self.sip
+    }
+
+    /// Waits until no room is left: nobody is forgotten in a silent call.
+    pub async fn expect_no_rooms(&self) -> anyhow::Result<()> {
+        wait_for_condition("all rooms to be gone", LIMIT, async || {
+            let rooms = self.rooms.list_rooms(Vec::new()).await?;
+            if rooms.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<_> = rooms.into_iter().map(|room| room.name).collect();
+            Err(Unmet::NotYet(names.join(", ")))
+        })
+        .await
+    }
+
+    /// What was said in a recording, turn by turn.
+    pub async fn transcribe(&self, recording: &Recording) -> anyhow::Result<Vec<String>> {
+        let (whisper, recording) = (self.models.whisper(), recording.clone());
+        tokio::task::spawn_blocking(move || recording.transcribe(&Whisper::load(&whisper)?)).await?
+    }
+}

@@ -1,0 +1,7 @@
+//! `cargo xtask bench`.
+
+use std::process::ExitCode;
+
+pub(crate) fn run() -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not yet")
+}
