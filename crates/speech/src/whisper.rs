@@ -1,7 +1,7 @@
 //! Speech recognition: Whisper in pure Rust, from a CTranslate2 model.
 
 mod ctranslate2;
-mod gelu;
+mod kernels;
 mod mel;
 mod network;
 mod tokens;

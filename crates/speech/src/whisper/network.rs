@@ -1,11 +1,11 @@
 //! Whisper's two blocks (Radford et al. 2022), with a cache of keys and values.
 
 use candle_core::{self as candle, D, DType, Device, IndexOp, Module, Tensor};
-use candle_nn::{Conv1d, Conv1dConfig, LayerNorm, Linear, ops::softmax_last_dim};
+use candle_nn::{Conv1d, Conv1dConfig, LayerNorm, Linear};
 
 use super::{
     ctranslate2::{Weights, WeightsError},
-    gelu::gelu,
+    kernels::{Projection, gelu, softmax},
     tokens::Token,
 };
 
@@ -86,12 +86,12 @@ impl Encoder {
 }
 
 pub(super) struct Decoder {
-    /// Also the output projection: the two are tied.
+    /// As f16; the output projection is made of the same weights.
     embeddings: Tensor,
     positions: Tensor,
     blocks: Vec<DecoderBlock>,
     norm: LayerNorm,
-    output: Linear,
+    output: Projection,
 }
 
 struct DecoderBlock {
@@ -126,10 +126,12 @@ struct KeysValues {
 impl Decoder {
     pub(super) fn new(weights: &mut Weights) -> Result<Self, WeightsError> {
         let heads = weights.heads("decoder")?;
-        let embeddings = weights.take("decoder/embeddings/weight")?;
+        const EMBEDDINGS: &str = "decoder/embeddings/weight";
+        let bad_shape = |source| WeightsError::Shape(EMBEDDINGS.to_owned(), source);
+        let embeddings = weights.take(EMBEDDINGS)?;
         Ok(Self {
-            output: Linear::new(embeddings.clone(), None),
-            embeddings,
+            output: Projection::new(&embeddings).map_err(bad_shape)?,
+            embeddings: embeddings.to_dtype(DType::F16).map_err(bad_shape)?,
             positions: weights.take("decoder/position_encodings/encodings")?,
             blocks: layers(weights, "decoder")
                 .map(|layer| {
@@ -174,7 +176,8 @@ impl Decoder {
     pub(super) fn read(&self, memory: &mut Memory, tokens: &[Token]) -> candle::Result<Tensor> {
         let ids = Tensor::new(tokens, &Device::Cpu)?;
         let positions = self.positions.narrow(0, memory.tokens, tokens.len())?;
-        let mut x = (self.embeddings.index_select(&ids, 0)? + positions)?.unsqueeze(0)?;
+        let embedded = self.embeddings.index_select(&ids, 0)?;
+        let mut x = (embedded.to_dtype(DType::F32)? + positions)?.unsqueeze(0)?;
         let mask = causal_mask(tokens.len(), memory.tokens)?;
         for (block, memory) in self.blocks.iter().zip(&mut memory.layers) {
             let (read, text) = block.attention.forward(
@@ -196,10 +199,7 @@ impl Decoder {
 
     /// The score of every token to come next, given one state of [`Self::read`].
     pub(super) fn scores(&self, states: &Tensor, index: usize) -> candle::Result<Vec<f32>> {
-        self.output
-            .forward(&states.narrow(0, index, 1)?)?
-            .i(0)?
-            .to_vec1()
+        Ok(self.output.scores(&states.i(index)?.to_vec1()?))
     }
 }
 
@@ -313,7 +313,7 @@ fn attend(queries: &Tensor, over: &KeysValues, mask: Option<&Tensor>) -> candle:
     if let Some(mask) = mask {
         scores = scores.broadcast_add(mask)?;
     }
-    softmax_last_dim(&scores)?
+    softmax(&scores)?
         .matmul(&over.values)?
         .transpose(1, 2)?
         .reshape((batch, n, heads * head_width))

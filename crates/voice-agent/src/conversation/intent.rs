@@ -115,6 +115,8 @@ const TRANSFER: &[&str] = &[
     "translate me",
     "trance for me",
     "chance for me",
+    "press for me",
+    "trust for me",
 ];
 
 /// Alone they may be the name of somebody; with a no before them they end the wish.
