@@ -94,3 +94,33 @@ pub(crate) async fn listen(track: RemoteAudioTrack, frames: mpsc::Sender<Vec<i16
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn playing_ends_when_the_last_sample_was_heard_and_not_before() {
+        let clip = |milliseconds: usize| Pcm {
+            sample_rate: 22_050,
+            samples: vec![1_000; milliseconds * 22_050 / 1000],
+        };
+        let (clips, to_play) = mpsc::channel(2);
+        clips.send(clip(300)).await.unwrap();
+        clips.send(clip(200)).await.unwrap();
+        drop(clips);
+        let started = Instant::now();
+
+        Speaker::new().play(to_play).await;
+
+        assert!(started.elapsed() >= Duration::from_millis(500) + WAY_TO_THE_EAR);
+    }
+
+    #[tokio::test]
+    async fn nothing_to_say_is_over_soon() {
+        let (clips, to_play) = mpsc::channel::<Pcm>(1);
+        drop(clips);
+
+        Speaker::new().play(to_play).await;
+    }
+}

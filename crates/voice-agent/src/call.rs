@@ -30,7 +30,7 @@ pub(crate) use self::{
     state::{CallSettings, Direction, Outcome},
 };
 use self::{
-    room::{Phone, Presence},
+    room::{Absence, Phone, Presence},
     state::{Call, Input, Output},
 };
 use crate::{
@@ -51,8 +51,8 @@ const FRAMES: usize = 100;
 /// Turns that wait for the state machine; the person makes one in some seconds.
 const EVENTS: usize = 8;
 
-/// How long leaving the room may take once it is deleted.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long leaving the room may take once it is deleted; a joining under way ends before it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the deletion of a room is tried; a room that stays keeps a phone leg alive, which costs.
 const DELETE_ATTEMPTS: u32 = 3;
@@ -179,6 +179,7 @@ impl Shell {
             speaker: speaker.clone(),
             frames,
             inputs: tell.clone(),
+            absence: Absence::default(),
         };
         let attend = presence.attend(leave.clone());
         spawn(&mut tasks, async move {
@@ -276,9 +277,8 @@ impl Shell {
                 speech_ended,
                 transcribed,
             } => {
-                let stt_ms = transcribed
-                    .saturating_duration_since(speech_ended)
-                    .as_millis();
+                let stt = transcribed.saturating_duration_since(speech_ended);
+                let stt_ms = stt.as_millis() as u64;
                 debug!(text = first, second, stt_ms, "heard");
                 Input::Turn { first, second }
             }
@@ -292,6 +292,10 @@ impl Shell {
         self.leave.cancel();
         if timeout(LEAVE_TIMEOUT, self.left.recv()).await.is_err() {
             warn!("leaving the room takes too long");
+        }
+        if !self.call.has_joined() {
+            // Our joining, which went on meanwhile, has made the room anew.
+            self.api.delete_room(&self.room).await;
         }
     }
 }

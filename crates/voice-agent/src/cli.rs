@@ -110,7 +110,7 @@ impl Command {
 ///
 /// `RUST_LOG` wins over `level` and reaches the libraries as well.
 pub fn start_logging(mode: Mode, level: LogLevel) {
-    let filter = format!("warn,voice_agent={level},speech={level}");
+    let filter = format!("warn,livekit_signaling=error,voice_agent={level},speech={level}");
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
     let logs = tracing_subscriber::fmt()

@@ -122,7 +122,9 @@ async fn supervise(
         Err(failed) => {
             error!(error = %failed, "call failed");
             api.delete_room(room).await;
-            JobStatus::Failed { reason: "call failed".to_owned() }
+            JobStatus::Failed {
+                reason: "call failed".to_owned(),
+            }
         }
     }
 }
@@ -151,10 +153,17 @@ mod tests {
     async fn a_call_that_panics_is_a_failed_job_and_leaves_no_room_behind() {
         let server = TwirpServer::start(|_| Answer::Ok(Vec::new())).await;
 
-        let status =
-            supervise(&server.api(), "call-1", async { panic!("provoked by the test") }).await;
+        let status = supervise(&server.api(), "call-1", async {
+            panic!("provoked by the test")
+        })
+        .await;
 
-        assert_eq!(status, JobStatus::Failed { reason: "call failed".to_owned() });
+        assert_eq!(
+            status,
+            JobStatus::Failed {
+                reason: "call failed".to_owned()
+            }
+        );
         assert_eq!(server.methods(), ["RoomService/DeleteRoom"]);
     }
 
@@ -163,7 +172,9 @@ mod tests {
         let busy = status_of(Outcome::NotAnswered(DialFailure::Busy));
         assert_eq!(
             busy,
-            JobStatus::Failed { reason: "not answered: the callee is busy".to_owned() }
+            JobStatus::Failed {
+                reason: "not answered: the callee is busy".to_owned()
+            }
         );
         assert_eq!(status_of(Outcome::PhoneLeft), JobStatus::Success);
     }

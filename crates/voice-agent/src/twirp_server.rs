@@ -48,9 +48,15 @@ impl Answer {
     }
 }
 
+struct Request {
+    /// Such as `SIP/CreateSIPParticipant`.
+    method: String,
+    body: Vec<u8>,
+}
+
 pub(crate) struct TwirpServer {
     url: String,
-    requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
     _task: JoinSet<()>,
 }
 
@@ -65,13 +71,17 @@ impl TwirpServer {
         task.spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let (method, body) = read_request(&mut stream).await;
-                let answer = answer(&method).http();
-                record.lock().unwrap().push((method, body));
+                let request = read_request(&mut stream).await;
+                let answer = answer(&request.method).http();
+                record.lock().unwrap().push(request);
                 stream.write_all(&answer).await.unwrap();
             }
         });
-        Self { url, requests, _task: task }
+        Self {
+            url,
+            requests,
+            _task: task,
+        }
     }
 
     pub(crate) fn api(&self) -> Api {
@@ -80,18 +90,27 @@ impl TwirpServer {
 
     /// The methods that were called, in order.
     pub(crate) fn methods(&self) -> Vec<String> {
-        self.requests.lock().unwrap().iter().map(|(method, _)| method.clone()).collect()
+        self.requests
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|request| request.method.clone())
+            .collect()
     }
 
     /// The last request to `method`.
     pub(crate) fn request<M: Message + Default>(&self, method: &str) -> M {
         let requests = self.requests.lock().unwrap();
-        let (_, body) = requests.iter().rev().find(|(name, _)| name == method).unwrap();
-        M::decode(&body[..]).unwrap()
+        let request = requests
+            .iter()
+            .rev()
+            .find(|request| request.method == method)
+            .unwrap();
+        M::decode(&request.body[..]).unwrap()
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> (String, Vec<u8>) {
+async fn read_request(stream: &mut TcpStream) -> Request {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     stream.read_line(&mut line).await.unwrap();
@@ -110,5 +129,5 @@ async fn read_request(stream: &mut TcpStream) -> (String, Vec<u8>) {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
-    (method, body)
+    Request { method, body }
 }

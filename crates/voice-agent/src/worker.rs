@@ -19,7 +19,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, error, info, info_span};
+use tracing::{Instrument as _, debug, error, info, info_span};
 
 use self::{
     load::Load,
@@ -150,7 +150,7 @@ impl Worker {
                     self.running.insert(task, RunningJob { id, end });
                 }
                 Output::TerminateJob(id) => {
-                    info!(job_id = %id, "server ends the job");
+                    debug!(job_id = %id, "server ends the job");
                     for job in self.running.values().filter(|job| job.id == id) {
                         job.end.cancel();
                     }

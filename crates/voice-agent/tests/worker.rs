@@ -1,5 +1,7 @@
 //! The worker against a server of ours that speaks the agent protocol on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::{future::pending, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};

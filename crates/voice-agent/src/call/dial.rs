@@ -158,13 +158,15 @@ mod tests {
         assert_eq!(request.include_headers(), SipHeaderOptions::SipXHeaders);
         assert!(request.wait_until_answered);
         assert_eq!(request.ringing_timeout.map(|limit| limit.seconds), Some(20));
-        assert_eq!(request.max_call_duration.map(|limit| limit.seconds), Some(1800));
+        assert_eq!(
+            request.max_call_duration.map(|limit| limit.seconds),
+            Some(1800)
+        );
     }
 
     #[tokio::test]
     async fn a_callee_who_is_in_the_room_is_not_called_again() {
-        let server =
-            TwirpServer::start(|_| Answer::ok(&proto::ParticipantInfo::default())).await;
+        let server = TwirpServer::start(|_| Answer::ok(&proto::ParticipantInfo::default())).await;
 
         let dialed = dial(&server.api(), "call-1", &settings()).await;
 
@@ -176,14 +178,27 @@ mod tests {
     async fn a_failed_dial_is_sent_once_and_classified() {
         for (answer, cause) in [
             (
-                Answer::Error(429, "resource_exhausted", "INVITE failed: sip status: 486: Busy Here", Some(486)),
+                Answer::Error(
+                    429,
+                    "resource_exhausted",
+                    "INVITE failed: sip status: 486: Busy Here",
+                    Some(486),
+                ),
                 DialFailure::Busy,
             ),
             (
-                Answer::Error(412, "failed_precondition", "max auth retry attempts reached for SIP invite", None),
+                Answer::Error(
+                    412,
+                    "failed_precondition",
+                    "max auth retry attempts reached for SIP invite",
+                    None,
+                ),
                 DialFailure::BadCredentials,
             ),
-            (Answer::Error(503, "unavailable", "no response from servers", None), DialFailure::SipServiceDown),
+            (
+                Answer::Error(503, "unavailable", "no response from servers", None),
+                DialFailure::SipServiceDown,
+            ),
         ] {
             let server = server(answer).await;
 

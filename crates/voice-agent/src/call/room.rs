@@ -1,9 +1,12 @@
 //! Our presence in the room: joins, publishes, and tells the call what happens there.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use livekit::{
-    DisconnectReason, Room, RoomError, RoomEvent, RoomOptions,
+    DisconnectReason, Room, RoomEvent, RoomOptions,
     options::TrackPublishOptions,
     participant::{Participant, ParticipantKind, RemoteParticipant},
     track::{RemoteTrack, TrackSource},
@@ -14,9 +17,14 @@ use tracing::{debug, info, warn};
 
 use super::{
     attributes::{CallStatus, masked, masked_identity},
+    sleep_until_maybe,
     state::Input,
 };
 use crate::audio::{Speaker, listen};
+
+/// How long a phone may stay away after our own connection was restored: both lost the same server
+/// and come back in any order.
+const RETURN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Which participant is the person on the phone.
 #[derive(Debug, Clone)]
@@ -35,12 +43,24 @@ pub(super) struct Presence {
     /// Where the person's audio goes: 10 ms of 16 kHz mono each.
     pub(super) frames: mpsc::Sender<Vec<i16>>,
     pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) absence: Absence,
+}
+
+/// Whether the phone is gone, while our own connection is being restored: the SDK reports everybody
+/// as gone then, and as joined again afterwards.
+#[derive(Debug, Default)]
+pub(super) struct Absence {
+    reconnecting: bool,
+    phone_missing: bool,
+    /// When a phone that has not come back counts as gone.
+    until: Option<Instant>,
 }
 
 impl Presence {
     /// Joins and stays until the room ends or `leave` is cancelled.
     pub(super) async fn attend(mut self, leave: CancellationToken) {
-        let (room, mut events) = match self.join().await {
+        let options = RoomOptions::default();
+        let (room, mut events) = match Room::connect(&self.url, &self.token, options).await {
             Ok(joined) => joined,
             Err(error) => {
                 warn!(%error, "cannot join the room");
@@ -48,34 +68,44 @@ impl Presence {
                 return;
             }
         };
-        let mut listening = JoinSet::new();
-        loop {
-            tokio::select! {
-                event = events.recv() => match event {
-                    Some(event) => self.handle(event, &mut listening).await,
-                    None => break,
-                },
-                () = leave.cancelled() => break,
-            }
+        info!("joined the room");
+        tokio::select! {
+            () = self.stay(&room, &mut events) => {}
+            () = leave.cancelled() => {}
         }
         if let Err(error) = room.close().await {
             debug!(%error, "room was closed already");
         }
     }
 
-    async fn join(&self) -> Result<(Room, mpsc::UnboundedReceiver<RoomEvent>), RoomError> {
-        let (room, events) = Room::connect(&self.url, &self.token, RoomOptions::default()).await?;
-        info!("joined the room");
+    /// Publishes our track and follows the events until the room ends.
+    async fn stay(&mut self, room: &Room, events: &mut mpsc::UnboundedReceiver<RoomEvent>) {
         let options = TrackPublishOptions {
             source: TrackSource::Microphone,
             ..Default::default()
         };
-        room.local_participant()
-            .publish_track(self.speaker.track(), options)
-            .await?;
+        let publish = room.local_participant();
+        if let Err(error) = publish.publish_track(self.speaker.track(), options).await {
+            warn!(%error, "cannot publish the audio track");
+            self.tell(Input::RoomLost).await;
+            return;
+        }
         debug!("audio track published");
         self.tell(Input::Joined).await;
-        Ok((room, events))
+        let mut listening = JoinSet::new();
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.handle(event, &mut listening).await,
+                    None => return,
+                },
+                () = sleep_until_maybe(self.absence.until) => {
+                    self.absence = Absence::default();
+                    info!("the phone did not come back");
+                    self.tell(Input::PhoneLeft).await;
+                }
+            }
+        }
     }
 
     #[expect(
@@ -112,7 +142,11 @@ impl Presence {
                     "participant left"
                 );
                 if self.is_phone(&participant) {
-                    self.tell(Input::PhoneLeft).await;
+                    if self.absence.reconnecting {
+                        self.absence.phone_missing = true;
+                    } else {
+                        self.tell(Input::PhoneLeft).await;
+                    }
                 }
             }
             RoomEvent::TrackSubscribed {
@@ -124,8 +158,17 @@ impl Presence {
                 listening.spawn(listen(track, self.frames.clone()));
             }
             RoomEvent::LocalTrackSubscribed { .. } => self.tell(Input::Audible).await,
-            RoomEvent::Reconnecting => warn!("connection to the room lost, reconnecting"),
-            RoomEvent::Reconnected => info!("reconnected to the room"),
+            RoomEvent::Reconnecting => {
+                warn!("connection to the room lost, reconnecting");
+                self.absence.reconnecting = true;
+            }
+            RoomEvent::Reconnected => {
+                info!("reconnected to the room");
+                self.absence.reconnecting = false;
+                if self.absence.phone_missing {
+                    self.absence.until = Some(Instant::now() + RETURN_LIMIT);
+                }
+            }
             RoomEvent::Disconnected { reason } => {
                 if reason != DisconnectReason::ClientInitiated {
                     info!(reason = reason.as_str_name(), "room ended");
@@ -148,6 +191,8 @@ impl Presence {
             self.phone = Phone::Identity(participant.identity().to_string());
         }
         if self.is_phone(participant) {
+            self.absence.phone_missing = false;
+            self.absence.until = None;
             self.tell_status(participant, &attributes).await;
         }
     }

@@ -204,6 +204,9 @@ pub(crate) struct Call {
     identity: Option<String>,
     /// When an inbound caller is greeted at the latest.
     greet_limit: Option<Instant>,
+    /// Set while a turn goes on that began before the phone was answered: an announcement of the
+    /// carrier, not the callee.
+    early_media: bool,
     /// Set once the agent has spoken.
     greeted: bool,
     /// Words in the turn that the conversation thinks about.
@@ -230,6 +233,7 @@ impl Call {
             status: None,
             identity: None,
             greet_limit: None,
+            early_media: false,
             greeted: false,
             words: 0,
             waiting_turn: None,
@@ -241,6 +245,11 @@ impl Call {
 
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Whether we have been in the room.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.joined
     }
 
     /// When [`Self::handle_timeout`] wants to be called, if nothing else happens before.
@@ -362,6 +371,7 @@ impl Call {
     }
 
     fn speech_started(&mut self, now: Instant) {
+        self.early_media = matches!(self.phase, Phase::Connecting);
         match &mut self.phase {
             Phase::Answered { greet_at } => *greet_at = now + TURN_LIMIT,
             Phase::Listening { until } => *until = now + TURN_LIMIT,
@@ -381,6 +391,9 @@ impl Call {
     }
 
     fn turn(&mut self, now: Instant, first: String, second: Option<String>) {
+        if std::mem::take(&mut self.early_media) {
+            return;
+        }
         if first.trim().is_empty() {
             // A noise: nothing to answer, and the wait goes on.
             match &mut self.phase {
@@ -427,10 +440,16 @@ impl Call {
         }
         match reply {
             // "Hello?" wants to know who calls.
-            Reply { then: Action::Listen, .. } if !self.greeted && self.words <= SALUTATION => {
+            Reply {
+                then: Action::Listen,
+                ..
+            } if !self.greeted && self.words <= SALUTATION => {
                 self.say(self.settings.greeting.clone(), Action::Listen);
             }
-            Reply { say: Some(text), then } => self.say(text, then),
+            Reply {
+                say: Some(text),
+                then,
+            } => self.say(text, then),
             Reply { say: None, then } => self.act(now, then),
         }
     }

@@ -89,8 +89,20 @@ mod tests {
                 Some(486),
                 TransferFailure::TargetBusy,
             ),
-            (408, "deadline_exceeded", "request timed out", None, TransferFailure::Unconfirmed),
-            (503, "unavailable", "no response from servers", None, TransferFailure::SipServiceDown),
+            (
+                408,
+                "deadline_exceeded",
+                "request timed out",
+                None,
+                TransferFailure::Unconfirmed,
+            ),
+            (
+                503,
+                "unavailable",
+                "no response from servers",
+                None,
+                TransferFailure::SipServiceDown,
+            ),
         ] {
             let server =
                 TwirpServer::start(move |_| Answer::Error(status, code, text, sip_status)).await;

@@ -47,6 +47,22 @@ fn a_salutation_is_answered_with_the_greeting_and_a_wish_with_its_answer() {
 }
 
 #[test]
+fn what_the_carrier_says_while_the_phone_rings_is_not_the_callee() {
+    let mut call = TestCall::new(Direction::Outbound);
+    call.handle(Input::Joined);
+    call.handle(phone(CallStatus::Ringing));
+    call.handle(Input::SpeechStarted);
+    call.handle(Input::Dialed(Ok(Dialed::Answered)));
+    call.outputs();
+
+    call.handle(turn("Please hold the line."));
+    assert_eq!(call.outputs(), []);
+    call.handle(Input::SpeechStarted);
+    call.handle(turn("Transfer me."));
+    assert_eq!(call.outputs(), [Output::Think(heard("Transfer me."))]);
+}
+
+#[test]
 fn the_callee_is_greeted_only_when_both_the_dial_and_our_joining_are_done() {
     for joined_first in [true, false] {
         let mut call = TestCall::new(Direction::Outbound);
@@ -465,9 +481,11 @@ impl TestCall {
     }
 
     fn said(&mut self) -> Vec<String> {
-        let said = self.outputs().into_iter().map(|output| match output {
-            Output::Say(_, text) => text,
-            other => panic!("{other:?}"),
+        let said = self.outputs().into_iter().map(|output| {
+            let Output::Say(_, text) = output else {
+                panic!("{output:?}");
+            };
+            text
         });
         said.collect()
     }

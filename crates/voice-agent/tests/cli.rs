@@ -1,0 +1,129 @@
+//! What a person at the terminal sees.
+
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+
+use std::process::{Command, Output};
+
+use expect_test::{Expect, expect};
+
+#[test]
+fn help_teaches_the_first_call() {
+    check_help(
+        &["--help"],
+        expect![[r#"
+        Calls people over a SIP trunk of LiveKit, talks with them and transfers them.
+
+        The worker registers with LiveKit under its agent name and waits for jobs; `dialer --to +15550001234` makes one. Settings come from the environment, `.env.local` and `.env`; see `.env.example`.
+
+        Usage: voice-agent <COMMAND>
+
+        Commands:
+          dev    Run for a developer: coloured logs, takes every job, Ctrl-C hangs up and ends
+          start  Run in production: JSON logs, refuses jobs under load, SIGTERM lets calls end
+          help   Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help
+                  Print help (see a summary with '-h')
+
+          -V, --version
+                  Print version
+
+        First call:
+          cargo xtask setup            get the speech models
+          trunk-setup                  create or repair the outbound trunk
+          voice-agent dev              start the agent
+          dialer --to +15550001234     have it call somebody
+    "#]],
+    );
+}
+
+#[test]
+fn help_of_start_tells_how_it_ends() {
+    check_help(
+        &["start", "--help"],
+        expect![[r#"
+        Run in production: JSON logs, refuses jobs under load, SIGTERM lets calls end
+
+        The first SIGTERM or SIGINT stops taking jobs and waits for running calls; the second one, or the end of `--drain-timeout`, hangs them up.
+
+        Usage: voice-agent start [OPTIONS]
+
+        Options:
+              --log-level <LEVEL>
+                  Least important level that is logged: error, warn, info, debug or trace [env: LIVEKIT_LOG_LEVEL]
+
+              --url <URL>
+                  Address of LiveKit, `ws://…` or `wss://…` [env: LIVEKIT_URL]
+
+              --api-key <KEY>
+                  [env: LIVEKIT_API_KEY]
+
+              --api-secret <SECRET>
+                  Other users of this machine can read it in the process list [env: LIVEKIT_API_SECRET]
+
+              --drain-timeout <SECONDS>
+                  Seconds that running calls get to end by themselves
+          
+                  [default: 3600]
+
+          -h, --help
+                  Print help (see a summary with '-h')
+    "#]],
+    );
+}
+
+#[test]
+fn missing_settings_are_reported_together_and_nothing_is_started() {
+    let output = voice_agent(&["start"]);
+
+    assert_eq!(output.status.code(), Some(2));
+    let report = String::from_utf8(output.stderr).unwrap();
+    for variable in [
+        "LIVEKIT_URL",
+        "LIVEKIT_API_KEY",
+        "LIVEKIT_API_SECRET",
+        "OUTBOUND_TRUNK_ID",
+    ] {
+        assert!(
+            report.contains(variable),
+            "{variable} is missing from:\n{report}"
+        );
+    }
+}
+
+#[test]
+fn options_are_settings_and_a_bad_one_is_named() {
+    let output = voice_agent(&[
+        "dev",
+        "--url",
+        "livekit.example",
+        "--api-key",
+        "k",
+        "--api-secret",
+        "s3cret",
+    ]);
+
+    assert_eq!(output.status.code(), Some(2));
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert!(report.contains("LIVEKIT_URL"), "{report}");
+    assert!(!report.contains("LIVEKIT_API_KEY"), "{report}");
+    assert!(!report.contains("s3cret"), "{report}");
+}
+
+fn check_help(args: &[&str], expect: Expect) {
+    let output = voice_agent(args);
+    assert!(output.status.success());
+    expect.assert_eq(&String::from_utf8(output.stdout).unwrap());
+}
+
+/// Runs the command where there is no environment and no `.env`.
+fn voice_agent(args: &[&str]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_voice-agent"))
+        .args(args)
+        .env_clear()
+        .current_dir(directory.path())
+        .output()
+        .unwrap()
+}
