@@ -70,7 +70,8 @@ pub struct Transcript {
 impl Transcript {
     /// Whether somebody spoke at all, by the two signs together, as OpenAI's implementation has it.
     pub fn is_speech(&self) -> bool {
-        !self.text.is_empty() && !(self.no_speech > 0.6 && self.confidence < -1.0)
+        let invented = self.no_speech > 0.6 && self.confidence < -1.0;
+        !self.text.is_empty() && !invented
     }
 }
 

@@ -16,7 +16,8 @@ const RMS: Voice = Voice::Flite("rms");
 /// What Whisper hears over the telephone.
 fn heard(voice: Voice, text: &str, pass: Pass) -> String {
     let pcm = telephone(&voice.say(text));
-    WHISPER.transcribe(&floats(&pcm), pass).unwrap().text
+    let transcript = WHISPER.transcribe(&floats(&pcm), pass);
+    transcript.expect("it transcribes").text
 }
 
 fn words(text: &str) -> String {

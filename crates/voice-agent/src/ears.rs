@@ -257,7 +257,8 @@ pub(crate) mod tests {
 
     /// The installed models, loaded once for all tests.
     pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
-        let models = sip_config::Environment::from_fn(|name| std::env::var(name).ok())
+        let models = sip_config::Environment::load()
+            .unwrap()
             .settings::<sip_config::SpeechSettings>()
             .unwrap()
             .models_dir;

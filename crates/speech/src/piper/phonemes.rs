@@ -29,9 +29,12 @@ pub(super) fn phonemes(text: &str, voice: &str) -> Result<String, PhonemesError>
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => PhonemesError::NotInstalled,
-            _ => PhonemesError::Run(error),
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                PhonemesError::NotInstalled
+            } else {
+                PhonemesError::Run(error)
+            }
         })?;
     // Shorter than a pipe's buffer, so this cannot wait for the program's own output.
     let mut stdin = child.stdin.take().expect("stdin was asked for");

@@ -8,10 +8,13 @@ use std::{
     },
 };
 
+use sip_config::{Environment, SpeechSettings};
 use speech::{HEARING_RATE, ModelsDir, Pcm, Piper, Whisper, resample};
 
 pub fn models() -> ModelsDir {
-    ModelsDir::from_lookup(|name| std::env::var(name).ok()).expect("HOME is set")
+    let environment = Environment::load().expect("the settings can be read");
+    let settings = environment.settings::<SpeechSettings>();
+    ModelsDir::new(settings.expect("the defaults do").models_dir)
 }
 
 pub static WHISPER: LazyLock<Whisper> =
