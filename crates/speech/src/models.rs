@@ -15,6 +15,25 @@ impl ModelsDir {
         Self(path.into())
     }
 
+    /// The folder that the environment names.
+    ///
+    /// `lookup` reads one variable. `SPEECH_MODELS_DIR` wins, then `$XDG_CACHE_HOME`, then `~/.cache`,
+    /// the latter two followed by `sip-transfer-agent/models`. `None` without any of them.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let path = |name: &str| {
+            lookup(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        path("SPEECH_MODELS_DIR")
+            .or_else(|| {
+                path("XDG_CACHE_HOME")
+                    .or_else(|| path("HOME").map(|home| home.join(".cache")))
+                    .map(|cache| cache.join("sip-transfer-agent/models"))
+            })
+            .map(Self)
+    }
+
     /// The folder of the recogniser: a CTranslate2 Whisper model.
     pub fn whisper(&self) -> PathBuf {
         self.0.join("whisper-tiny.en")
@@ -76,6 +95,33 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_models_folder_follows_the_environment() {
+        let check = |environment: &[(&str, &str)], expect: Option<&str>| {
+            let found = ModelsDir::from_lookup(|name| {
+                environment
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            });
+            assert_eq!(found, expect.map(ModelsDir::new), "{environment:?}");
+        };
+        check(&[], None);
+        check(
+            &[("HOME", "/h")],
+            Some("/h/.cache/sip-transfer-agent/models"),
+        );
+        check(
+            &[("HOME", "/h"), ("XDG_CACHE_HOME", "/c")],
+            Some("/c/sip-transfer-agent/models"),
+        );
+        check(
+            &[("HOME", "/h"), ("XDG_CACHE_HOME", "")],
+            Some("/h/.cache/sip-transfer-agent/models"),
+        );
+        check(&[("HOME", "/h"), ("SPEECH_MODELS_DIR", "/m")], Some("/m"));
+    }
 
     #[test]
     fn a_missing_model_names_the_file_and_the_command() {

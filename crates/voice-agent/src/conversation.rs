@@ -68,7 +68,7 @@ pub enum TransferRequest {
 /// Who thinks.
 pub enum Brain {
     Rules(DialoguePolicy),
-    Llm(LlmBrain),
+    Llm(Box<LlmBrain>),
 }
 
 impl Brain {

@@ -42,7 +42,7 @@ impl Speech {
             default_region: self.default_region,
         };
         match &self.llm {
-            Some(llm) => Brain::Llm(LlmBrain::new(llm, settings)),
+            Some(llm) => Brain::Llm(Box::new(LlmBrain::new(llm, settings))),
             None => Brain::Rules(DialoguePolicy::new(settings)),
         }
     }
