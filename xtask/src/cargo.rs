@@ -25,6 +25,21 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// As [`command`], where no build script can reach a network: `cargo fetch` must have run before.
+///
+/// `more` comes after everything else.
+pub(crate) fn offline(arguments: &[&str], more: &[&str]) -> Command {
+    let online = command(&[]);
+    let mut command = process::unshare(&["--net"]);
+    command
+        .arg(online.get_program())
+        .args(arguments)
+        .args(["--locked", "--offline"])
+        .args(more)
+        .current_dir(root());
+    command
+}
+
 /// A program that cargo built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Executable {
@@ -66,19 +81,34 @@ impl Executable {
 
 /// Runs a `cargo build` or `cargo test --no-run` command and returns the programs that it made.
 pub(crate) fn build(command: &mut Command) -> anyhow::Result<Vec<Executable>> {
+    build_with(command, "--message-format=json-render-diagnostics")
+}
+
+/// As [`build`], for code that is not ours: its warnings are not shown.
+pub(crate) fn build_foreign(command: &mut Command) -> anyhow::Result<Vec<Executable>> {
+    build_with(command, "--message-format=json")
+}
+
+fn build_with(command: &mut Command, format: &str) -> anyhow::Result<Vec<Executable>> {
     let shown = process::shown(command);
-    command
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(Stdio::inherit());
+    command.arg(format).stderr(Stdio::inherit());
     let mut executables = Vec::new();
-    let status = process::stdout_lines(command, |line| executables.extend(executable(&line)))?;
+    let status = process::stdout_lines(command, |line| {
+        let Ok(message) = serde_json::from_str::<Message>(&line) else {
+            return;
+        };
+        if let Some(error) = message.error() {
+            eprint!("{error}");
+        }
+        executables.extend(message.executable());
+    })?;
     if !status.success() {
         bail!("`{shown}` failed: {status}");
     }
     Ok(executables)
 }
 
-/// Builds the binaries of the workspace and returns the one named `target`, beside which the others lie.
+/// The binary named `target`.
 pub(crate) fn binary<'e>(
     executables: &'e [Executable],
     target: &str,
@@ -96,6 +126,13 @@ struct Message {
     target: Option<Target>,
     profile: Option<Profile>,
     executable: Option<PathBuf>,
+    message: Option<Diagnostic>,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    rendered: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -109,20 +146,31 @@ struct Profile {
     test: bool,
 }
 
-/// Reads one line of cargo's JSON messages.
-fn executable(line: &str) -> Option<Executable> {
-    let message: Message = serde_json::from_str(line).ok()?;
-    if message.reason != "compiler-artifact" {
-        return None;
+impl Message {
+    /// The program that cargo says it made.
+    fn executable(self) -> Option<Executable> {
+        if self.reason != "compiler-artifact" {
+            return None;
+        }
+        let target = self.target?;
+        Some(Executable {
+            path: self.executable?,
+            is_test: self.profile?.test || target.kind.iter().any(|kind| kind == "test"),
+            is_lib: target.kind.iter().any(|kind| kind.ends_with("lib")),
+            target: target.name,
+            package: self.manifest_path?.parent()?.to_owned(),
+        })
     }
-    let target = message.target?;
-    Some(Executable {
-        path: message.executable?,
-        is_test: message.profile?.test || target.kind.iter().any(|kind| kind == "test"),
-        is_lib: target.kind.iter().any(|kind| kind.ends_with("lib")),
-        target: target.name,
-        package: message.manifest_path?.parent()?.to_owned(),
-    })
+
+    /// The compiler's error, as it would show it.
+    fn error(&self) -> Option<&str> {
+        let diagnostic = self.message.as_ref()?;
+        if diagnostic.level == "error" {
+            diagnostic.rendered.as_deref()
+        } else {
+            None
+        }
+    }
 }
 
 /// Where cargo keeps what is asked of it here.
@@ -200,7 +248,7 @@ mod tests {
     #[test]
     fn programs_are_found_among_cargos_messages() {
         let check = |line: &str, expect: Option<(&str, bool, bool)>| {
-            let found = executable(line);
+            let found = serde_json::from_str::<Message>(line).unwrap().executable();
             let found = found
                 .as_ref()
                 .map(|e| (e.target.as_str(), e.is_test, e.is_lib));
@@ -219,6 +267,21 @@ mod tests {
             None,
         );
         check(r#"{"reason":"build-finished","success":true}"#, None);
-        check("warning: not JSON", None);
+    }
+
+    #[test]
+    fn of_what_the_compiler_says_only_errors_are_shown() {
+        let check = |line: &str, expect: Option<&str>| {
+            let message: Message = serde_json::from_str(line).unwrap();
+            assert_eq!(message.error(), expect, "{line}");
+        };
+        check(
+            r#"{"reason":"compiler-message","message":{"level":"error","rendered":"error: no\n"}}"#,
+            Some("error: no\n"),
+        );
+        check(
+            r#"{"reason":"compiler-message","message":{"level":"warning","rendered":"warning: hm\n"}}"#,
+            None,
+        );
     }
 }

@@ -18,7 +18,7 @@ pub(crate) const SCENARIOS: &str = "scenarios";
 pub(crate) const BUILD: &[&str] = &["build", "--workspace", "--bins", "--tests"];
 
 pub(crate) fn run(filter: Option<&str>, list: bool, keep: bool) -> anyhow::Result<ExitCode> {
-    let installed = if list { None } else { Some(setup::run()?) };
+    let installed = if list { None } else { Some(setup::world()?) };
     let executables = cargo::build(&mut cargo::command(BUILD))?;
     let mut command = scenarios(&executables)?;
     if let Some(installed) = &installed {
@@ -35,7 +35,7 @@ pub(crate) fn run(filter: Option<&str>, list: bool, keep: bool) -> anyhow::Resul
 }
 
 pub(crate) fn demo(args: &[String]) -> anyhow::Result<ExitCode> {
-    let installed = setup::run()?;
+    let installed = setup::world()?;
     let executables = cargo::build(&mut cargo::command(BUILD))?;
     let mut command = cargo::binary(&executables, "demo")?.command();
     tell(&mut command, &installed);

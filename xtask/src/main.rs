@@ -20,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::setup::Scope;
+
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
@@ -38,6 +40,9 @@ enum Task {
         /// Only say what is there and what is missing; exit 1 when something is
         #[arg(long)]
         check: bool,
+        /// Only what the agent itself needs: no servers, carrier or phones
+        #[arg(long)]
+        agent: bool,
     },
     /// Shows a whole call on this machine, from dial to transfer
     Demo {
@@ -76,8 +81,18 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
-        Task::Setup { check: true } => setup::check(),
-        Task::Setup { check: false } => setup::run().map(|_| ExitCode::SUCCESS),
+        Task::Setup { check, agent } => {
+            let scope = if agent {
+                Scope::Agent
+            } else {
+                Scope::Everything
+            };
+            if check {
+                setup::check(scope)
+            } else {
+                setup::run(scope).map(|()| ExitCode::SUCCESS)
+            }
+        }
         Task::Demo { args } => e2e::demo(&args),
         Task::E2e { filter, list, keep } => e2e::run(filter.as_deref(), list, keep),
         Task::Test => test::run(),

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use nix::sys::{prctl, signal::Signal};
+use nix::{
+    sys::{prctl, signal::Signal},
+    unistd::geteuid,
+};
 
 /// A command whose process is killed when the calling thread ends, however it ends.
 ///
@@ -21,6 +24,18 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     unsafe {
         command.pre_exec(die_with_parent);
     }
+    command
+}
+
+/// `unshare <namespaces> --`, to be followed by a program and its arguments.
+///
+/// Without root it needs user namespaces that anybody may make, which is the default of most systems.
+pub(crate) fn unshare(namespaces: &[&str]) -> Command {
+    let mut command = command("unshare");
+    if !geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(namespaces).arg("--");
     command
 }
 

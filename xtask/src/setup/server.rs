@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 
 use super::{
     cache::{self, Cache},
-    debian::on_path,
+    debian::{self, on_path},
     go::Go,
     wheel::sha256,
 };
@@ -26,6 +26,8 @@ pub(crate) struct Server {
     /// Names a binary to use instead, of whatever version.
     pub(crate) variable: &'static str,
     recipe: Recipe,
+    /// Debian packages without which it does not build.
+    pub(crate) packages: &'static [debian::Package],
     /// On two cores with nothing in Go's caches.
     takes: &'static str,
 }
@@ -47,6 +49,7 @@ pub(crate) const LIVEKIT_SERVER: Server = Server {
     module: "github.com/livekit/livekit-server",
     variable: "LIVEKIT_SERVER_BIN",
     recipe: Recipe::Package("github.com/livekit/livekit-server/cmd/server"),
+    packages: &[],
     takes: "about 2 min",
 };
 
@@ -59,6 +62,7 @@ pub(crate) const LIVEKIT_SIP: Server = Server {
         name: "livekit-sip",
         module: concat!(env!("CARGO_MANIFEST_DIR"), "/livekit-sip"),
     },
+    packages: debian::LIVEKIT_SIP,
     takes: "about 2 min",
 };
 

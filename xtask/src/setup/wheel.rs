@@ -156,9 +156,7 @@ impl Wheel {
         // pip downloads into its temporary folder: its size is the progress.
         .env("TMPDIR", &dir)
         .env("PIP_REQUIRE_VIRTUALENV", "0");
-        self.watch(&mut pip, &dir, &progress).with_context(|| {
-            format!("cannot download {self}\nhint: see whether `python3 -m pip download --no-deps {self}` works here")
-        })?;
+        self.watch(&mut pip, &dir, &progress)?;
 
         let came = fs::read_dir(&to)?
             .next()
@@ -187,7 +185,10 @@ impl Wheel {
             std::thread::sleep(Duration::from_millis(200));
         };
         if !status.success() {
-            bail!("pip failed: {status}");
+            bail!(
+                "cannot download {self}: pip failed with {status}\n\
+                 hint: see whether `python3 -m pip download --no-deps {self}` works here"
+            );
         }
         Ok(())
     }
@@ -238,9 +239,13 @@ fn ensure_pip() -> anyhow::Result<()> {
     if process::output(python().args(["-m", "pip", "--version"])).is_ok() {
         return Ok(());
     }
-    debian::install(&[debian::PIP])?;
-    process::output(python().args(["-m", "pip", "--version"]))
-        .context("`python3` on PATH has no pip\nhint: run `python3 -m ensurepip`, or put Debian's /usr/bin first")?;
+    debian::install_pip()?;
+    if let Err(error) = process::output(python().args(["-m", "pip", "--version"])) {
+        bail!(
+            "`python3` on PATH has no pip: {error:#}\n\
+             hint: run `python3 -m ensurepip`, or put Debian's /usr/bin first"
+        );
+    }
     Ok(())
 }
 

@@ -14,7 +14,6 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::{libtest, process, progress::seconds};
@@ -75,19 +74,9 @@ pub(super) fn start(plan: &Plan) -> anyhow::Result<Vec<TestResult>> {
     if results.exists() {
         fs::remove_file(&results).context("cannot remove earlier results")?;
     }
-    let mut command = process::command("unshare");
-    if !geteuid().is_root() {
-        command.arg("--map-root-user");
-    }
+    let mut command =
+        process::unshare(&["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
     command
-        .args([
-            "--net",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "--",
-        ])
         .arg(env::current_exe().context("cannot tell where the running program lies")?)
         .args(["upstream-tests", "--inside"])
         .arg(&plan_file);
@@ -231,7 +220,9 @@ impl Test {
             .current_dir(&self.package)
             .env("LIVEKIT_URL", format!("ws://127.0.0.1:{PORT}"))
             .env("LIVEKIT_API_KEY", API_KEY)
-            .env("LIVEKIT_API_SECRET", API_SECRET);
+            .env("LIVEKIT_API_SECRET", API_SECRET)
+            // Backtraces through the runtime would bury what a failed test says.
+            .env("RUST_BACKTRACE", "0");
         command
     }
 }
