@@ -86,7 +86,11 @@ impl DialerError {
                     _ => Self::Refused { code, message },
                 }
             }
-            other => Self::Protocol(Box::new(other)),
+            other @ (ServiceError::Env(_)
+            | ServiceError::AccessToken(_)
+            | ServiceError::Twirp(ServerError::Url(_) | ServerError::Prost(_))) => {
+                Self::Protocol(Box::new(other))
+            }
         }
     }
 

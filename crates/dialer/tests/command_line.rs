@@ -6,22 +6,22 @@ use expect_test::{Expect, expect};
 
 /// Runs the dialer with these variables only, in an empty directory.
 fn dialer(variables: &[(&str, &str)], args: &[&str]) -> Output {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a temporary directory");
     Command::new(env!("CARGO_BIN_EXE_dialer"))
         .args(args)
         .env_clear()
         .envs(variables.iter().copied())
         .current_dir(directory.path())
         .output()
-        .unwrap()
+        .expect("the built binary starts")
 }
 
 fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
 fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
 fn check_failure(variables: &[(&str, &str)], args: &[&str], exit_code: i32, expected: Expect) {
@@ -103,7 +103,7 @@ fn room_of(printed: &str) -> String {
     let line = printed
         .lines()
         .find_map(|line| line.strip_prefix("Session Room: "));
-    line.unwrap().to_owned()
+    line.expect("a line with the room").to_owned()
 }
 
 #[test]

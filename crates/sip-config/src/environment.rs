@@ -8,9 +8,12 @@ use crate::{EnvFile, EnvFileError, VARIABLES, Variable};
 /// The `.env` files, the one that wins first.
 const FILES: [&str; 2] = [".env.local", ".env"];
 
+/// Finds the value of a variable of the process.
+type Lookup = Box<dyn Fn(&str) -> Option<String>>;
+
 /// The process environment and the `.env` files under it.
 pub struct Environment {
-    process: Box<dyn Fn(&str) -> Option<String>>,
+    process: Lookup,
     files: Vec<(PathBuf, EnvFile)>,
 }
 

@@ -62,7 +62,11 @@ impl SetupError {
                     _ => Self::Refused { code, message },
                 }
             }
-            other => Self::Protocol(Box::new(other)),
+            other @ (ServiceError::Env(_)
+            | ServiceError::AccessToken(_)
+            | ServiceError::Twirp(ServerError::Url(_) | ServerError::Prost(_))) => {
+                Self::Protocol(Box::new(other))
+            }
         }
     }
 

@@ -6,9 +6,9 @@ use expect_test::{Expect, expect};
 
 /// Runs trunk-setup with these variables only, in a directory with this `.env`.
 fn trunk_setup(env_file: &str, variables: &[(&str, &str)], args: &[&str]) -> Output {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a temporary directory");
     if !env_file.is_empty() {
-        std::fs::write(directory.path().join(".env"), env_file).unwrap();
+        std::fs::write(directory.path().join(".env"), env_file).expect("a writable directory");
     }
     Command::new(env!("CARGO_BIN_EXE_trunk-setup"))
         .args(args)
@@ -16,11 +16,11 @@ fn trunk_setup(env_file: &str, variables: &[(&str, &str)], args: &[&str]) -> Out
         .envs(variables.iter().copied())
         .current_dir(directory.path())
         .output()
-        .unwrap()
+        .expect("the built binary starts")
 }
 
 fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    std::str::from_utf8(bytes).expect("UTF-8")
 }
 
 fn check_failure(output: &Output, exit_code: i32, expected: Expect) {
