@@ -41,7 +41,11 @@ impl GoServer {
         if let Some(named) = env::var_os(self.variable) {
             let path = PathBuf::from(named);
             if !path.is_file() {
-                bail!("{} names {}, which is not a file", self.variable, path.display());
+                bail!(
+                    "{} names {}, which is not a file",
+                    self.variable,
+                    path.display()
+                );
             }
             return Ok(path);
         }
@@ -65,12 +69,19 @@ impl GoServer {
 
     /// Release builds say their version; `go install`ed ones carry it in their build information only.
     fn is_tested_version(&self, path: &Path) -> bool {
-        let says = Command::new(path).arg("--version").output().is_ok_and(|output| {
-            String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == self.version)
-        });
+        let says = Command::new(path)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| {
+                String::from_utf8_lossy(&output.stdout)
+                    .split_whitespace()
+                    .any(|word| word == self.version)
+            });
         says || fs::read(path).is_ok_and(|binary| {
             let module = format!("{}\tv{}\t", self.module, self.version);
-            binary.windows(module.len()).any(|window| window == module.as_bytes())
+            binary
+                .windows(module.len())
+                .any(|window| window == module.as_bytes())
         })
     }
 }
@@ -79,14 +90,20 @@ impl GoServer {
 pub fn product(name: &str) -> anyhow::Result<PathBuf> {
     let path = products_dir()?.join(name);
     if !path.is_file() {
-        bail!("{} is not built\nhint: run `cargo build --workspace`", path.display());
+        bail!(
+            "{} is not built\nhint: run `cargo build --workspace`",
+            path.display()
+        );
     }
     Ok(path)
 }
 
 /// The folder for what runs leave behind, `target/e2e`.
 pub fn runs_dir() -> anyhow::Result<PathBuf> {
-    let target = products_dir()?.parent().context("a cargo profile lies in a target folder")?.to_owned();
+    let target = products_dir()?
+        .parent()
+        .context("a cargo profile lies in a target folder")?
+        .to_owned();
     let dir = target.join("e2e");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     Ok(dir)
@@ -95,7 +112,9 @@ pub fn runs_dir() -> anyhow::Result<PathBuf> {
 /// A program from a Debian package.
 pub fn debian(program: &str, package: &str) -> anyhow::Result<PathBuf> {
     on_path(program).with_context(|| {
-        format!("no `{program}` on PATH\nhint: run `cargo xtask setup`, or `apt-get install {package}`")
+        format!(
+            "no `{program}` on PATH\nhint: run `cargo xtask setup`, or `apt-get install {package}`"
+        )
     })
 }
 
@@ -103,7 +122,8 @@ pub fn debian(program: &str, package: &str) -> anyhow::Result<PathBuf> {
 fn cache_dir() -> anyhow::Result<PathBuf> {
     let cache = match env::var_os("XDG_CACHE_HOME") {
         Some(dir) if !dir.is_empty() => PathBuf::from(dir),
-        _ => PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?).join(".cache"),
+        _ => PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
+            .join(".cache"),
     };
     Ok(cache.join("sip-transfer-agent"))
 }
@@ -112,7 +132,11 @@ fn cache_dir() -> anyhow::Result<PathBuf> {
 pub fn products_dir() -> anyhow::Result<PathBuf> {
     let exe = env::current_exe().context("cannot tell where the running program lies")?;
     let dir = exe.parent().context("a program lies in a folder")?;
-    let dir = if dir.ends_with("deps") { dir.parent().context("`deps` lies in a profile folder")? } else { dir };
+    let dir = if dir.ends_with("deps") {
+        dir.parent().context("`deps` lies in a profile folder")?
+    } else {
+        dir
+    };
     Ok(dir.to_owned())
 }
 

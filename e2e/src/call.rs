@@ -34,15 +34,33 @@ impl Call {
             world.worker().await
         };
         let (worker, phone) = tokio::try_join!(worker, world.phone(callee))?;
-        world.run("dialer", &["--to", phone.settings().number]).await?.expect_success()?;
-        let id = phone.incoming().await.context("the callee's phone must ring")?;
-        phone.answer(&id).await?;
+        let dialer = async {
+            world
+                .run("dialer", &["--to", phone.settings().number])
+                .await?
+                .expect_success()
+        };
+        let answered = async {
+            let id = phone
+                .incoming()
+                .await
+                .context("the callee's phone must ring")?;
+            phone.answer(&id).await?;
+            Ok(id)
+        };
+        // People pick up before the dialer has said that somebody will call them.
+        let (_, id) = tokio::try_join!(dialer, answered)?;
         Self::answered(worker, phone, id).await
     }
 
     /// Listens to the greeting of an established call, the worker's first.
     pub async fn answered(worker: Worker, phone: Phone, id: CallId) -> anyhow::Result<Self> {
-        let mut call = Self { worker, phone, id, said: Vec::new() };
+        let mut call = Self {
+            worker,
+            phone,
+            id,
+            said: Vec::new(),
+        };
         call.listen(0).await.context("the agent must greet")?;
         Ok(call)
     }
@@ -71,7 +89,10 @@ impl Call {
                 return Ok(());
             }
         }
-        bail!("the agent never understood `{request}`; it said: {:#?}", self.said)
+        bail!(
+            "the agent never understood `{request}`; it said: {:#?}",
+            self.said
+        )
     }
 
     /// Asks for a transfer to `number` in the words `request`, until the agent has read it back right, and
@@ -80,12 +101,17 @@ impl Call {
         for _ in 0..PATIENCE {
             let answer = self.tell(request).await?;
             match digits(&answer) {
-                read_back if read_back == digits(number) => return self.tell("Yes, that is right.").await,
+                read_back if read_back == digits(number) => {
+                    return self.tell("Yes, that is right.").await;
+                }
                 misheard if misheard.is_empty() => {}
                 _ => drop(self.tell("No, that is wrong.").await?),
             }
         }
-        bail!("the agent never read back {number}; it said: {:#?}", self.said)
+        bail!(
+            "the agent never read back {number}; it said: {:#?}",
+            self.said
+        )
     }
 
     /// What the phone heard and said while it talked to the agent.

@@ -34,22 +34,49 @@ impl Capture {
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new(debian("tshark", "tshark")?);
         command
-            .args(["-n", "-l", "-i", "lo", "-f", &format!("udp port {SIP_PORT}"), "-P", "-w"])
+            .args([
+                "-n",
+                "-l",
+                "-i",
+                "lo",
+                "-f",
+                &format!("udp port {SIP_PORT}"),
+                "-P",
+                "-w",
+            ])
             .arg(dir.join("sip.pcapng"))
-            .args(["-T", "fields", "-e", "frame.time_epoch", "-e", "ip.src", "-e", "ip.dst", "-e", "udp.payload"]);
+            .args([
+                "-T",
+                "fields",
+                "-e",
+                "frame.time_epoch",
+                "-e",
+                "ip.src",
+                "-e",
+                "ip.dst",
+                "-e",
+                "udp.payload",
+            ]);
         let ladder = dir.join("ladder.txt");
         let mut ladder_file = File::create(&ladder).context("cannot create ladder.txt")?;
         let mut rungs = Ladder::default();
         let (writer, messages) = journal("the capture");
-        let process = Process::spawn_with_lines("tshark", &mut command, dir, Stream::Stdout, move |line| {
-            let Some(message) = parse_line(line) else { return };
-            if let Some(rung) = rungs.rung(&message) {
-                // A full disk shows elsewhere; the journal must go on.
-                drop(writeln!(ladder_file, "{rung}"));
-            }
-            writer.write(message);
-        })?;
-        let capture = Self { messages, ladder, _process: process };
+        let process =
+            Process::spawn_with_lines("tshark", &mut command, dir, Stream::Stdout, move |line| {
+                let Some(message) = parse_line(line) else {
+                    return;
+                };
+                if let Some(rung) = rungs.rung(&message) {
+                    // A full disk shows elsewhere; the journal must go on.
+                    drop(writeln!(ladder_file, "{rung}"));
+                }
+                writer.write(message);
+            })?;
+        let capture = Self {
+            messages,
+            ladder,
+            _process: process,
+        };
         capture.wait_until_capturing().await?;
         Ok(capture)
     }
@@ -73,7 +100,9 @@ impl Capture {
         // The socket must live until the answer has come, or the kernel answers with ICMP errors.
         let _socket = probe::send(CARRIER, &marker).await?;
         self.messages
-            .find_after(from, "our marker", LIMIT, |message| (message.call_id() == Some(&marker)).then_some(()))
+            .find_after(from, "our marker", LIMIT, |message| {
+                (message.call_id() == Some(&marker)).then_some(())
+            })
             .await
     }
 
@@ -87,8 +116,14 @@ impl Capture {
     async fn wait_until_capturing(&self) -> anyhow::Result<()> {
         wait_for_condition("tshark to see a packet", LIMIT, async || {
             let _socket = probe::send(CARRIER, "capturing?").await?;
-            let seen = self.messages.all(|message| (message.from == PROBE).then_some(()));
-            if seen.is_empty() { Err(Unmet::NotYet("nothing".to_owned())) } else { Ok(()) }
+            let seen = self
+                .messages
+                .all(|message| (message.from == PROBE).then_some(()));
+            if seen.is_empty() {
+                Err(Unmet::NotYet("nothing".to_owned()))
+            } else {
+                Ok(())
+            }
         })
         .await
     }
@@ -116,8 +151,14 @@ mod tests {
 
     #[test]
     fn a_line_of_tshark_becomes_a_message() {
-        let payload: String = "BYE sip:x SIP/2.0\r\nCall-ID: 7\r\n\r\n".bytes().map(|b| format!("{b:02x}")).collect();
-        let message = parse_line(&format!("1764036000.250\t127.0.0.10\t127.0.0.20\t{payload}")).unwrap();
+        let payload: String = "BYE sip:x SIP/2.0\r\nCall-ID: 7\r\n\r\n"
+            .bytes()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        let message = parse_line(&format!(
+            "1764036000.250\t127.0.0.10\t127.0.0.20\t{payload}"
+        ))
+        .unwrap();
         assert_eq!(message.at, Duration::from_millis(1_764_036_000_250));
         assert_eq!(message.to, CARRIER);
         assert_eq!(message.request(), Some("BYE"));

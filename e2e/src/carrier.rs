@@ -26,9 +26,15 @@ impl Carrier {
         let mut command = Command::new(debian("kamailio", "kamailio kamailio-extra-modules")?);
         command.arg("-f").arg(config);
         // Foreground, log to stderr, small memory pools (MB), run-time files in the folder of this run.
-        command.args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"]).arg(dir).arg("-P").arg(dir.join("kamailio.pid"));
+        command
+            .args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"])
+            .arg(dir)
+            .arg("-P")
+            .arg(dir.join("kamailio.pid"));
         let mut process = Process::spawn("kamailio", &mut command, dir)?;
-        process.wait_until_ready("answer OPTIONS", async || probe::answers(CARRIER).await).await?;
+        process
+            .wait_until_ready("answer OPTIONS", async || probe::answers(CARRIER).await)
+            .await?;
         Ok(Self { _process: process })
     }
 }

@@ -70,7 +70,11 @@ impl<E: Clone + fmt::Debug> Journal<E> {
     /// Position of the first entry at or after `from` that `is_it` takes, if it was written yet.
     pub fn position_after(&self, from: usize, is_it: impl Fn(&E) -> bool) -> Option<usize> {
         let entries = self.entries.borrow();
-        entries.iter().skip(from).position(is_it).map(|at| from + at)
+        entries
+            .iter()
+            .skip(from)
+            .position(is_it)
+            .map(|at| from + at)
     }
 
     /// Waits for the first entry that `pick` takes.
@@ -128,7 +132,10 @@ mod tests {
         let (writer, journal) = journal("clock");
         writer.write(1);
         writer.write(2);
-        let even = journal.find("an even number", |n| (n % 2 == 0).then_some(*n)).await.unwrap();
+        let even = journal
+            .find("an even number", |n| (n % 2 == 0).then_some(*n))
+            .await
+            .unwrap();
         assert_eq!(even, 2);
     }
 
@@ -137,8 +144,16 @@ mod tests {
         let (writer, journal) = journal("clock");
         writer.write(1);
         drop(writer);
-        let error = journal.find("an even number", |n| (n % 2 == 0).then_some(*n)).await.unwrap_err();
-        assert!(error.to_string().starts_with("clock ended without an even number; latest: [\n    1,"), "{error}");
+        let error = journal
+            .find("an even number", |n| (n % 2 == 0).then_some(*n))
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("clock ended without an even number; latest: [\n    1,"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -148,7 +163,12 @@ mod tests {
         let mark = journal.len();
         writer.write(3);
         writer.write(4);
-        let even = journal.find_after(mark, "an even number", LIMIT, |n| (n % 2 == 0).then_some(*n)).await.unwrap();
+        let even = journal
+            .find_after(mark, "an even number", LIMIT, |n| {
+                (n % 2 == 0).then_some(*n)
+            })
+            .await
+            .unwrap();
         assert_eq!(even, 4);
     }
 }

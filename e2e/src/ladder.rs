@@ -35,21 +35,31 @@ impl Ladder {
     pub fn rung(&mut self, message: &SipMessage) -> Option<String> {
         let rung = Self::untimed_rung(message)?;
         let start = *self.start.get_or_insert(message.at);
-        Some(format!("{:8.3} {rung}", message.at.saturating_sub(start).as_secs_f64()))
+        Some(format!(
+            "{:8.3} {rung}",
+            message.at.saturating_sub(start).as_secs_f64()
+        ))
     }
 
     /// As [`Ladder::rung`], without the time.
     pub fn untimed_rung(message: &SipMessage) -> Option<String> {
         let of_a_call = message.from != PROBE
             && message.to != PROBE
-            && message.header("CSeq").is_some_and(|cseq| !cseq.ends_with("REGISTER"));
+            && message
+                .header("CSeq")
+                .is_some_and(|cseq| !cseq.ends_with("REGISTER"));
         of_a_call.then(|| format!("{} {message}", arrow(message.from, message.to)))
     }
 }
 
 /// The rails with an arrow between two of them.
 fn arrow(from: Ipv4Addr, to: Ipv4Addr) -> String {
-    let rail = |address| PARTIES.iter().position(|party| *party == address).unwrap_or(PARTIES.len());
+    let rail = |address| {
+        PARTIES
+            .iter()
+            .position(|party| *party == address)
+            .unwrap_or(PARTIES.len())
+    };
     let (from, to) = (rail(from) * SPACING, rail(to) * SPACING);
     let (left, right) = (from.min(to), from.max(to));
     (0..=PARTIES.len() * SPACING - SPACING)
@@ -73,7 +83,10 @@ mod tests {
             arrow(LIVEKIT_SIP, CARRIER).trim_end(),
             "|------------->             |             |             |"
         );
-        assert_eq!(arrow(TARGET, CARRIER), "|             <---------------------------|             |");
+        assert_eq!(
+            arrow(TARGET, CARRIER),
+            "|             <---------------------------|             |"
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub mod tone;
 pub mod tool;
 pub mod utterance;
 pub mod wait;
-pub mod words;
 pub mod wire;
+pub mod words;
 pub mod worker;
 pub mod world;

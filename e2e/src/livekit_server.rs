@@ -29,7 +29,9 @@ impl LiveKitServer {
         command.arg("--config").arg(config);
         let mut process = Process::spawn("livekit-server", &mut command, dir)?;
         process
-            .wait_until_ready("accept connections", async || TcpStream::connect(("127.0.0.1", 7880)).await.is_ok())
+            .wait_until_ready("accept connections", async || {
+                TcpStream::connect(("127.0.0.1", 7880)).await.is_ok()
+            })
             .await?;
         Ok(Self { _process: process })
     }

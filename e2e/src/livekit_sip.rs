@@ -21,7 +21,9 @@ impl LiveKitSip {
         let mut command = Command::new(binaries::LIVEKIT_SIP.find()?);
         command.arg("--config").arg(config);
         let mut process = Process::spawn("livekit-sip", &mut command, dir)?;
-        process.wait_until_ready("answer OPTIONS", async || probe::answers(LIVEKIT_SIP).await).await?;
+        process
+            .wait_until_ready("answer OPTIONS", async || probe::answers(LIVEKIT_SIP).await)
+            .await?;
         Ok(Self { _process: process })
     }
 }

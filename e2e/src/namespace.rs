@@ -43,7 +43,14 @@ pub fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> anyhow::Re
         command.arg("--map-root-user");
     }
     command
-        .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .args([
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+        ])
         .arg(env::current_exe().context("cannot tell where the running program lies")?)
         .args(args)
         .env(INSIDE, "1")
@@ -63,7 +70,10 @@ pub fn enter(dir: &Path) -> anyhow::Result<()> {
     ip("link set nowhere up")?;
     let hosts = dir.join("hosts");
     fs::write(&hosts, HOSTS).with_context(|| format!("cannot write {}", hosts.display()))?;
-    run(Command::new(debian("mount", "mount")?).arg("--bind").arg(&hosts).arg("/etc/hosts"))
+    run(Command::new(debian("mount", "mount")?)
+        .arg("--bind")
+        .arg(&hosts)
+        .arg("/etc/hosts"))
 }
 
 fn die_with_parent(dir: &Path) {
@@ -81,9 +91,14 @@ fn ip(args: &str) -> anyhow::Result<()> {
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
     if !output.status.success() {
-        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{command:?} failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(())
 }

@@ -17,7 +17,8 @@ use crate::{
     carrier::phone_password,
     journal::{Journal, Writer, journal},
     party::{
-        CALLEE, CALLEE_NUMBER, CARRIER, DOMAIN, LIVE_AGENT, LIVE_AGENT_NUMBER, SIP_PORT, TARGET, TARGET_NUMBER,
+        CALLEE, CALLEE_NUMBER, CARRIER, DOMAIN, LIVE_AGENT, LIVE_AGENT_NUMBER, SIP_PORT, TARGET,
+        TARGET_NUMBER,
     },
     process::Process,
     recording::Recording,
@@ -28,8 +29,8 @@ use crate::{
 
 mod control;
 
-pub use control::{CallId, EventKind, PhoneEvent};
 use control::Control;
+pub use control::{CallId, EventKind, PhoneEvent};
 
 /// Files in a phone's folder: what it plays while nobody speaks, and what it records.
 const QUIET: &str = "quiet.wav";
@@ -126,25 +127,46 @@ pub struct Phone {
 
 impl Phone {
     /// Starts a phone below `dir` and waits until the carrier has registered it.
-    pub async fn start(dir: &Path, settings: PhoneSettings, voices: Arc<Voices>) -> anyhow::Result<Self> {
+    pub async fn start(
+        dir: &Path,
+        settings: PhoneSettings,
+        voices: Arc<Voices>,
+    ) -> anyhow::Result<Self> {
         let own_dir = dir.join(settings.name);
         let recordings = own_dir.join(RECORDINGS);
-        fs::create_dir_all(&recordings).with_context(|| format!("cannot create {}", recordings.display()))?;
+        fs::create_dir_all(&recordings)
+            .with_context(|| format!("cannot create {}", recordings.display()))?;
         let rate = settings.codecs.sample_rate();
-        let silence = Pcm { sample_rate: rate, samples: Vec::new() };
+        let silence = Pcm {
+            sample_rate: rate,
+            samples: Vec::new(),
+        };
         let (path, pilot) = (own_dir.join(QUIET), settings.pilot);
-        tokio::task::spawn_blocking(move || utterance::write(&path, &silence, pilot, rate)).await??;
+        tokio::task::spawn_blocking(move || utterance::write(&path, &silence, pilot, rate))
+            .await??;
         fs::write(own_dir.join("config"), config(&settings))?;
         fs::write(own_dir.join("accounts"), account(&settings))?;
         fs::write(own_dir.join("contacts"), "")?;
 
         let mut command = Command::new(debian("baresip", "baresip-core")?);
-        command.arg("-f").arg(&own_dir).args(["-s", "-v"]).current_dir(&own_dir);
+        command
+            .arg("-f")
+            .arg(&own_dir)
+            .args(["-s", "-v"])
+            .current_dir(&own_dir);
         let mut process = Process::spawn(settings.name, &mut command, dir)?;
         process.wait_for_log("[1 binding]").await?;
         let control = Control::connect(settings.name, settings.address).await?;
         let (speaker, words) = journal(format!("the person at phone {}", settings.name));
-        Ok(Self { settings, dir: own_dir, voices, control, speaker, words, process })
+        Ok(Self {
+            settings,
+            dir: own_dir,
+            voices,
+            control,
+            speaker,
+            words,
+            process,
+        })
     }
 
     pub fn settings(&self) -> &PhoneSettings {
@@ -163,12 +185,16 @@ impl Phone {
 
     /// Waits until the phone rings.
     pub async fn incoming(&self) -> anyhow::Result<CallId> {
-        self.find("an incoming call", EventKind::Incoming, |_| true).await
+        self.find("an incoming call", EventKind::Incoming, |_| true)
+            .await
     }
 
     /// Whether the phone has rung.
     pub fn has_rung(&self) -> bool {
-        !self.events().all(|event| (event.kind == EventKind::Incoming).then_some(())).is_empty()
+        !self
+            .events()
+            .all(|event| (event.kind == EventKind::Incoming).then_some(()))
+            .is_empty()
     }
 
     /// Answers the ringing call and waits until it is established.
@@ -186,24 +212,34 @@ impl Phone {
     /// Dials `number` and returns when the other side rings.
     pub async fn dial(&self, number: &str) -> anyhow::Result<CallId> {
         self.control.command("dial", number).await?;
-        self.find("ringing at the other side", EventKind::Ringing, |event| event.peer.contains(number)).await
+        self.find("ringing at the other side", EventKind::Ringing, |event| {
+            event.peer.contains(number)
+        })
+        .await
     }
 
     /// Waits for the call that the phone placed to `number` by itself because of a REFER.
     pub async fn referred_to(&self, number: &str) -> anyhow::Result<CallId> {
-        self.find("a referred call", EventKind::Established, |event| event.outgoing && event.peer.contains(number))
-            .await
+        self.find("a referred call", EventKind::Established, |event| {
+            event.outgoing && event.peer.contains(number)
+        })
+        .await
     }
 
     pub async fn established(&self, call: &CallId) -> anyhow::Result<()> {
-        self.find("an established call", EventKind::Established, |event| event.call == *call).await.map(drop)
+        self.find("an established call", EventKind::Established, |event| {
+            event.call == *call
+        })
+        .await
+        .map(drop)
     }
 
     /// Waits until `call` is over, and returns the reason as baresip puts it.
     pub async fn closed(&self, call: &CallId) -> anyhow::Result<String> {
         self.events()
             .find(&format!("the end of call {call}"), |event| {
-                (event.kind == EventKind::Closed && event.call == *call).then(|| event.param.clone())
+                (event.kind == EventKind::Closed && event.call == *call)
+                    .then(|| event.param.clone())
             })
             .await
     }
@@ -228,7 +264,11 @@ impl Phone {
         let what = format!("{} to say `{text}`", self.settings.name);
         wait_for_condition(&what, spoken + LIMIT, async || {
             let sent = leg.said.pcm()?.duration().saturating_sub(begun);
-            if sent >= spoken { Ok(()) } else { Err(Unmet::NotYet(format!("{sent:?} sent"))) }
+            if sent >= spoken {
+                Ok(())
+            } else {
+                Err(Unmet::NotYet(format!("{sent:?} sent")))
+            }
         })
         .await?;
         // The next call would play the words again.
@@ -237,18 +277,28 @@ impl Phone {
 
     /// The `n`th call of this phone that had audio, counted from 0; waits until it is being recorded.
     pub async fn leg(&self, n: usize) -> anyhow::Result<Leg> {
-        wait_for_condition(&format!("leg {n} of {}", self.settings.name), LIMIT, async || {
-            let (heard, said) = (self.recordings("dec")?, self.recordings("enc")?);
-            match (heard.get(n), said.get(n)) {
-                (Some(heard), Some(said)) => {
-                    let leg = Leg { heard: Recording::new(heard.clone()), said: Recording::new(said.clone()) };
-                    // The header comes with the first frame.
-                    leg.heard.pcm().and(leg.said.pcm()).map_err(|e| Unmet::NotYet(e.to_string()))?;
-                    Ok(leg)
+        wait_for_condition(
+            &format!("leg {n} of {}", self.settings.name),
+            LIMIT,
+            async || {
+                let (heard, said) = (self.recordings("dec")?, self.recordings("enc")?);
+                match (heard.get(n), said.get(n)) {
+                    (Some(heard), Some(said)) => {
+                        let leg = Leg {
+                            heard: Recording::new(heard.clone()),
+                            said: Recording::new(said.clone()),
+                        };
+                        // The header comes with the first frame.
+                        leg.heard
+                            .pcm()
+                            .and(leg.said.pcm())
+                            .map_err(|e| Unmet::NotYet(e.to_string()))?;
+                        Ok(leg)
+                    }
+                    _ => Err(Unmet::NotYet(format!("{} recordings", heard.len()))),
                 }
-                _ => Err(Unmet::NotYet(format!("{} recordings", heard.len()))),
-            }
-        })
+            },
+        )
         .await
     }
 
@@ -264,20 +314,44 @@ impl Phone {
 
     /// Writes a sound file that says `text`; returns its name and how long the words take.
     async fn utterance(&self, text: &str) -> anyhow::Result<(String, Duration)> {
-        let words: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let words: String = text
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         let file = format!("{words:.60}.wav");
-        let (voices, dir, path, text) = (self.voices.clone(), self.dir.clone(), self.dir.join(&file), text.to_owned());
-        let PhoneSettings { voice, pilot, codecs, .. } = self.settings;
+        let (voices, dir, path, text) = (
+            self.voices.clone(),
+            self.dir.clone(),
+            self.dir.join(&file),
+            text.to_owned(),
+        );
+        let PhoneSettings {
+            voice,
+            pilot,
+            codecs,
+            ..
+        } = self.settings;
         let spoken = tokio::task::spawn_blocking(move || {
-            utterance::write(&path, &voices.say(voice, &text, &dir)?, pilot, codecs.sample_rate())
+            utterance::write(
+                &path,
+                &voices.say(voice, &text, &dir)?,
+                pilot,
+                codecs.sample_rate(),
+            )
         });
         Ok((file, spoken.await??))
     }
 
     /// Switches what the phone plays; applies to the running call and to later ones.
     async fn play(&self, file: &str) -> anyhow::Result<()> {
-        let answer = self.control.command("ausrc", &format!("aufile,{file}")).await?;
-        ensure!(answer.contains("switch audio device"), "baresip does not switch its source: {answer}");
+        let answer = self
+            .control
+            .command("ausrc", &format!("aufile,{file}"))
+            .await?;
+        ensure!(
+            answer.contains("switch audio device"),
+            "baresip does not switch its source: {answer}"
+        );
         Ok(())
     }
 
@@ -286,7 +360,10 @@ impl Phone {
         let mut paths: Vec<_> = fs::read_dir(self.dir.join(RECORDINGS))?
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<Result<_, _>>()?;
-        paths.retain(|path| path.to_string_lossy().ends_with(&format!("-{direction}.wav")));
+        paths.retain(|path| {
+            path.to_string_lossy()
+                .ends_with(&format!("-{direction}.wav"))
+        });
         paths.sort();
         Ok(paths)
     }
@@ -297,7 +374,11 @@ impl Phone {
         kind: EventKind,
         is_it: impl Fn(&PhoneEvent) -> bool,
     ) -> anyhow::Result<CallId> {
-        self.events().find(what, |event| (event.kind == kind && is_it(event)).then(|| event.call.clone())).await
+        self.events()
+            .find(what, |event| {
+                (event.kind == kind && is_it(event)).then(|| event.call.clone())
+            })
+            .await
     }
 }
 

@@ -12,13 +12,19 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Whether the server at `address` answers a ping now.
 pub(crate) async fn answers(address: Ipv4Addr) -> bool {
-    let Ok(socket) = send(address, "ready?").await else { return false };
-    tokio::time::timeout(PATIENCE, socket.recv(&mut [0; 1500])).await.is_ok_and(|received| received.is_ok())
+    let Ok(socket) = send(address, "ready?").await else {
+        return false;
+    };
+    tokio::time::timeout(PATIENCE, socket.recv(&mut [0; 1500]))
+        .await
+        .is_ok_and(|received| received.is_ok())
 }
 
 /// Sends a ping with the given Call-ID; the answer goes to the returned socket.
 pub(crate) async fn send(address: Ipv4Addr, call_id: &str) -> anyhow::Result<UdpSocket> {
-    let socket = UdpSocket::bind((PROBE, 0)).await.context("cannot open a UDP socket")?;
+    let socket = UdpSocket::bind((PROBE, 0))
+        .await
+        .context("cannot open a UDP socket")?;
     socket.connect((address, SIP_PORT)).await?;
     let from = socket.local_addr()?;
     let ping = [

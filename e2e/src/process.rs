@@ -38,7 +38,11 @@ impl Process {
             .stderr(stderr)
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
-        Ok(Self { name: name.to_owned(), child, log })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
     }
 
     /// As [`Process::spawn`], and gives each line of `stream` to `on_line` as it comes.
@@ -58,28 +62,43 @@ impl Process {
             Stream::Stdout => command.stdout(Stdio::piped()).stderr(other),
             Stream::Stderr => command.stdout(other).stderr(Stdio::piped()),
         };
-        let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
         let pipe: Box<dyn Read + Send> = match stream {
             Stream::Stdout => Box::new(child.stdout.take().expect("stdout is piped")),
             Stream::Stderr => Box::new(child.stderr.take().expect("stderr is piped")),
         };
         // The thread ends with the pipe, which ends with the process.
         std::thread::spawn(move || copy_lines(pipe, log_file, on_line));
-        Ok(Self { name: name.to_owned(), child, log })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
     }
 
     /// Everything the process wrote to its log so far.
     pub(crate) fn log_text(&self) -> anyhow::Result<String> {
-        let bytes = fs::read(&self.log).with_context(|| format!("cannot read {}", self.log.display()))?;
+        let bytes =
+            fs::read(&self.log).with_context(|| format!("cannot read {}", self.log.display()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Polls `ready` until it holds, and fails at once when the process exits first.
-    pub(crate) async fn wait_until_ready(&mut self, what: &str, mut ready: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+    pub(crate) async fn wait_until_ready(
+        &mut self,
+        what: &str,
+        mut ready: impl AsyncFnMut() -> bool,
+    ) -> anyhow::Result<()> {
         let what = format!("{} to {what}", self.name);
         wait_for_condition(&what, LIMIT, async || {
             self.check_running()?;
-            if ready().await { Ok(()) } else { Err(Unmet::NotYet("it does not yet".to_owned())) }
+            if ready().await {
+                Ok(())
+            } else {
+                Err(Unmet::NotYet("it does not yet".to_owned()))
+            }
         })
         .await
     }
@@ -89,14 +108,20 @@ impl Process {
         let what = format!("{} to log `{text}`", self.name);
         wait_for_condition(&what, LIMIT, async || {
             self.check_running()?;
-            if self.log_text()?.contains(text) { Ok(()) } else { Err(Unmet::NotYet("not in the log".to_owned())) }
+            if self.log_text()?.contains(text) {
+                Ok(())
+            } else {
+                Err(Unmet::NotYet("not in the log".to_owned()))
+            }
         })
         .await
     }
 
     /// Fails with the end of the log when the process is gone.
     pub(crate) fn check_running(&mut self) -> anyhow::Result<()> {
-        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        let Some(status) = self.child.try_wait()? else {
+            return Ok(());
+        };
         let log = self.log_text()?;
         let lines: Vec<_> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");

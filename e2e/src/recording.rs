@@ -37,24 +37,39 @@ impl Recording {
     ///
     /// The header of a growing file says a length of zero, so the samples are what follows it.
     pub fn pcm(&self) -> anyhow::Result<Pcm> {
-        let bytes = fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        let data = bytes.windows(4).position(|chunk| chunk == b"data").map(|at| at + 8);
+        let bytes =
+            fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        let data = bytes
+            .windows(4)
+            .position(|chunk| chunk == b"data")
+            .map(|at| at + 8);
         let (Some(data), Some(rate)) = (data, bytes.get(24..28)) else {
             bail!("{} is not a WAV file yet", self.path.display())
         };
         let samples = bytes.get(data..).unwrap_or_default();
         Ok(Pcm {
             sample_rate: u32::from_le_bytes(rate.try_into().expect("four bytes were taken")),
-            samples: samples.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect(),
+            samples: samples
+                .chunks_exact(2)
+                .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+                .collect(),
         })
     }
 
     /// Waits until the latest second carries a tone of `hz`, and returns its level in dB.
     pub async fn wait_for_tone(&self, hz: u32) -> anyhow::Result<f64> {
-        wait_for_condition(&format!("a tone of {hz} Hz in {}", self.path.display()), LIMIT, async || {
-            let level = level_db(&latest(self.pcm()?, TONE), hz);
-            if level >= HEARD_DB { Ok(level) } else { Err(Unmet::NotYet(format!("{level:.0} dB"))) }
-        })
+        wait_for_condition(
+            &format!("a tone of {hz} Hz in {}", self.path.display()),
+            LIMIT,
+            async || {
+                let level = level_db(&latest(self.pcm()?, TONE), hz);
+                if level >= HEARD_DB {
+                    Ok(level)
+                } else {
+                    Err(Unmet::NotYet(format!("{level:.0} dB")))
+                }
+            },
+        )
         .await
     }
 
@@ -63,8 +78,18 @@ impl Recording {
         let pcm = self.pcm()?;
         let second = usize::try_from(pcm.sample_rate).context("a rate is small")?;
         for (n, samples) in pcm.samples.chunks(second).enumerate() {
-            let level = level_db(&Pcm { sample_rate: pcm.sample_rate, samples: samples.to_vec() }, hz);
-            ensure!(level < HEARD_DB, "{} has {hz} Hz with {level:.0} dB in second {n}", self.path.display());
+            let level = level_db(
+                &Pcm {
+                    sample_rate: pcm.sample_rate,
+                    samples: samples.to_vec(),
+                },
+                hz,
+            );
+            ensure!(
+                level < HEARD_DB,
+                "{} has {hz} Hz with {level:.0} dB in second {n}",
+                self.path.display()
+            );
         }
         Ok(())
     }
@@ -83,13 +108,20 @@ impl Recording {
                 Endpoint::TurnEnded(turn) => Some(turn),
                 Endpoint::SpeechStarted => None,
             })
-            .map(|turn| Ok(whisper.transcribe(&turn.samples(), Pass::First)?.text.trim().to_owned()))
+            .map(|turn| {
+                Ok(whisper
+                    .transcribe(&turn.samples(), Pass::First)?
+                    .text
+                    .trim()
+                    .to_owned())
+            })
             .collect()
     }
 }
 
 fn latest(mut pcm: Pcm, duration: Duration) -> Pcm {
     let samples = (duration.as_secs_f64() * f64::from(pcm.sample_rate)) as usize;
-    pcm.samples.drain(..pcm.samples.len().saturating_sub(samples));
+    pcm.samples
+        .drain(..pcm.samples.len().saturating_sub(samples));
     pcm
 }

@@ -28,23 +28,39 @@ impl SipMessage {
         let start = lines.next()?;
         let start = if let Some(rest) = start.strip_prefix("SIP/2.0 ") {
             let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
-            StartLine::Response { status: status.parse().ok()?, reason: reason.to_owned() }
+            StartLine::Response {
+                status: status.parse().ok()?,
+                reason: reason.to_owned(),
+            }
         } else {
             let (method, rest) = start.split_once(' ')?;
             let uri = rest.strip_suffix(" SIP/2.0")?;
-            StartLine::Request { method: method.to_owned(), uri: uri.to_owned() }
+            StartLine::Request {
+                method: method.to_owned(),
+                uri: uri.to_owned(),
+            }
         };
         let headers = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
             .collect();
-        Some(Self { at, from, to, start, headers, body: body.trim().to_owned() })
+        Some(Self {
+            at,
+            from,
+            to,
+            start,
+            headers,
+            body: body.trim().to_owned(),
+        })
     }
 
     /// Value of the first header of that name, in any case. Compact forms (`i`, `f`, `t`) are not known:
     /// nobody in this world sends them.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The method, when this is a request.
@@ -57,13 +73,20 @@ impl SipMessage {
 
     /// Whether this is a `method` request whose Request-URI is for `number`.
     pub fn is_request_to(&self, method: &str, number: &str) -> bool {
-        let StartLine::Request { method: own, uri } = &self.start else { return false };
-        own == method && uri.strip_prefix("sip:").is_some_and(|uri| uri.split('@').next() == Some(number))
+        let StartLine::Request { method: own, uri } = &self.start else {
+            return false;
+        };
+        own == method
+            && uri
+                .strip_prefix("sip:")
+                .is_some_and(|uri| uri.split('@').next() == Some(number))
     }
 
     /// The status, when this is the response to a `method` request.
     pub fn response_to(&self, method: &str) -> Option<u16> {
-        let StartLine::Response { status, .. } = self.start else { return None };
+        let StartLine::Response { status, .. } = self.start else {
+            return None;
+        };
         (self.header("CSeq")?.split_whitespace().nth(1)? == method).then_some(status)
     }
 
@@ -86,7 +109,9 @@ impl fmt::Display for SipMessage {
                 f.write_str(method)?;
                 match method.as_str() {
                     "INVITE" => {
-                        let user = uri.strip_prefix("sip:").and_then(|uri| uri.split(['@', '-']).next());
+                        let user = uri
+                            .strip_prefix("sip:")
+                            .and_then(|uri| uri.split(['@', '-']).next());
                         write!(f, " {}", user.unwrap_or(uri))?;
                         if self.header("Proxy-Authorization").is_some() {
                             f.write_str(" (digest)")?;
@@ -94,7 +119,11 @@ impl fmt::Display for SipMessage {
                         Ok(())
                     }
                     "REFER" => write!(f, " Refer-To: {}", self.header("Refer-To").unwrap_or("?")),
-                    "NOTIFY" => write!(f, " {}", self.body.strip_prefix("SIP/2.0 ").unwrap_or(&self.body)),
+                    "NOTIFY" => write!(
+                        f,
+                        " {}",
+                        self.body.strip_prefix("SIP/2.0 ").unwrap_or(&self.body)
+                    ),
                     _ => Ok(()),
                 }
             }
@@ -117,8 +146,14 @@ mod tests {
             "REFER sip:+919876543210-0x55@127.0.0.41:5060 SIP/2.0\nRefer-To: <sip:+15550001234@sip.carrier.test>\n\n",
         );
         assert_eq!(refer.request(), Some("REFER"));
-        assert_eq!(refer.header("refer-to"), Some("<sip:+15550001234@sip.carrier.test>"));
-        assert_eq!(refer.to_string(), "REFER Refer-To: <sip:+15550001234@sip.carrier.test>");
+        assert_eq!(
+            refer.header("refer-to"),
+            Some("<sip:+15550001234@sip.carrier.test>")
+        );
+        assert_eq!(
+            refer.to_string(),
+            "REFER Refer-To: <sip:+15550001234@sip.carrier.test>"
+        );
     }
 
     #[test]
@@ -145,6 +180,9 @@ mod tests {
     #[test]
     fn keep_alives_are_not_sip() {
         let any = Ipv4Addr::LOCALHOST;
-        assert_eq!(SipMessage::parse(Duration::ZERO, any, any, "\r\n\r\n"), None);
+        assert_eq!(
+            SipMessage::parse(Duration::ZERO, any, any, "\r\n\r\n"),
+            None
+        );
     }
 }

@@ -26,9 +26,18 @@ pub struct Pilot {
 }
 
 impl Pilot {
-    pub const CALLEE: Self = Self { narrow: 1_900, wide: 5_000 };
-    pub const TARGET: Self = Self { narrow: 2_300, wide: 5_500 };
-    pub const LIVE_AGENT: Self = Self { narrow: 2_700, wide: 6_000 };
+    pub const CALLEE: Self = Self {
+        narrow: 1_900,
+        wide: 5_000,
+    };
+    pub const TARGET: Self = Self {
+        narrow: 2_300,
+        wide: 5_500,
+    };
+    pub const LIVE_AGENT: Self = Self {
+        narrow: 2_700,
+        wide: 6_000,
+    };
 
     /// Adds the tones that the rate of `pcm` can carry, from sample `from` on, each at 1 % of full scale
     /// (-40 dBFS): speech is 20 dB louder.
@@ -39,7 +48,11 @@ impl Pilot {
             let tones: f64 = [self.narrow, self.wide]
                 .iter()
                 .filter(|hz| **hz < sample_rate / 2)
-                .map(|hz| (std::f64::consts::TAU * f64::from(*hz) * seconds).sin() * 0.01 * f64::from(i16::MAX))
+                .map(|hz| {
+                    (std::f64::consts::TAU * f64::from(*hz) * seconds).sin()
+                        * 0.01
+                        * f64::from(i16::MAX)
+                })
                 .sum();
             // `as` saturates, which is what a peak above full scale should do.
             *sample = (f64::from(*sample) + tones) as i16;
@@ -57,7 +70,10 @@ pub fn level_db(pcm: &Pcm, hz: u32) -> f64 {
     if bin + NEIGHBOURHOOD >= spectrum.len() || bin < NEIGHBOURHOOD {
         return f64::NEG_INFINITY;
     }
-    let peak = spectrum[bin - 2..=bin + 2].iter().copied().fold(0.0, f64::max);
+    let peak = spectrum[bin - 2..=bin + 2]
+        .iter()
+        .copied()
+        .fold(0.0, f64::max);
     let mut around: Vec<f64> = spectrum[bin - NEIGHBOURHOOD..bin - SPREAD]
         .iter()
         .chain(&spectrum[bin + SPREAD + 1..=bin + NEIGHBOURHOOD])
@@ -65,7 +81,11 @@ pub fn level_db(pcm: &Pcm, hz: u32) -> f64 {
         .collect();
     around.sort_by(f64::total_cmp);
     let median = around[around.len() / 2];
-    if peak == 0.0 { f64::NEG_INFINITY } else { 10.0 * (peak / median.max(1e-9)).log10() }
+    if peak == 0.0 {
+        f64::NEG_INFINITY
+    } else {
+        10.0 * (peak / median.max(1e-9)).log10()
+    }
 }
 
 /// Mean power spectrum of half-overlapping windows, [`WINDOW`] / 2 bins; empty when there is no full window.
@@ -74,8 +94,11 @@ fn power_spectrum(samples: &[i16]) -> Vec<f64> {
     let mut mean = Vec::new();
     let mut start = 0;
     while let Some(window) = samples.get(start..start + WINDOW) {
-        let mut buffer: Vec<Complex<f64>> =
-            window.iter().enumerate().map(|(n, &s)| Complex::from(f64::from(s) * hann(n))).collect();
+        let mut buffer: Vec<Complex<f64>> = window
+            .iter()
+            .enumerate()
+            .map(|(n, &s)| Complex::from(f64::from(s) * hann(n)))
+            .collect();
         fft.process(&mut buffer);
         mean.resize(WINDOW / 2, 0.0);
         for (sum, bin) in mean.iter_mut().zip(&buffer) {
@@ -96,7 +119,10 @@ mod tests {
     use super::*;
 
     fn one_second_of(rate: u32, sample: impl Fn(usize) -> i16) -> Pcm {
-        Pcm { sample_rate: rate, samples: (0..rate as usize).map(sample).collect() }
+        Pcm {
+            sample_rate: rate,
+            samples: (0..rate as usize).map(sample).collect(),
+        }
     }
 
     /// A cheap noise, the same every time.
@@ -110,10 +136,18 @@ mod tests {
         let mut pcm = one_second_of(16_000, noise);
         Pilot::TARGET.play(&mut pcm, 0);
         for hz in [Pilot::TARGET.narrow, Pilot::TARGET.wide] {
-            assert!(level_db(&pcm, hz) > HEARD_DB, "{hz}: {}", level_db(&pcm, hz));
+            assert!(
+                level_db(&pcm, hz) > HEARD_DB,
+                "{hz}: {}",
+                level_db(&pcm, hz)
+            );
         }
         for pilot in [Pilot::CALLEE, Pilot::LIVE_AGENT] {
-            assert!(level_db(&pcm, pilot.narrow) < 15.0, "{}", level_db(&pcm, pilot.narrow));
+            assert!(
+                level_db(&pcm, pilot.narrow) < 15.0,
+                "{}",
+                level_db(&pcm, pilot.narrow)
+            );
         }
     }
 

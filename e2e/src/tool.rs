@@ -37,25 +37,32 @@ impl Output {
 
     /// Fails unless the tool printed `text`, on either stream.
     pub fn expect_text(&self, text: &str) -> anyhow::Result<&Self> {
-        ensure!(self.stdout.contains(text) || self.stderr.contains(text), "no `{text}` in the output of {self}");
+        ensure!(
+            self.stdout.contains(text) || self.stderr.contains(text),
+            "no `{text}` in the output of {self}"
+        );
         Ok(self)
     }
 }
 
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}\n--- stdout\n{}--- stderr\n{}", self.command, self.status, self.stdout, self.stderr)
+        write!(
+            f,
+            "`{}`: {}\n--- stdout\n{}--- stderr\n{}",
+            self.command, self.status, self.stdout, self.stderr
+        )
     }
 }
 
 /// The command for the tool `name` in `dir`.
 pub(crate) fn command(name: &str, args: &[&str], dir: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(product(name)?);
-    command
-        .args(args)
-        .current_dir(dir)
-        .env_clear()
-        .envs(PASSED_ON.iter().filter_map(|name| Some((name, env::var_os(name)?))));
+    command.args(args).current_dir(dir).env_clear().envs(
+        PASSED_ON
+            .iter()
+            .filter_map(|name| Some((name, env::var_os(name)?))),
+    );
     Ok(command)
 }
 

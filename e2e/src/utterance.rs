@@ -1,11 +1,6 @@
 //! What phones say: synthesised speech, and a pilot tone once the words are over.
 
-use std::{
-    fs,
-    path::Path,
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, ensure};
 use speech::{Pcm, Piper, resample};
@@ -38,9 +33,17 @@ pub enum Voice {
 /// Writes a sound file of `rate` Hz for a phone: `speech`, a pause, and then nothing but the pilot tone.
 ///
 /// Returns when the last word ends.
-pub(crate) fn write(path: &Path, speech: &Pcm, pilot: Pilot, rate: u32) -> anyhow::Result<Duration> {
+pub(crate) fn write(
+    path: &Path,
+    speech: &Pcm,
+    pilot: Pilot,
+    rate: u32,
+) -> anyhow::Result<Duration> {
     let samples_in = |duration: Duration| (duration.as_secs_f64() * f64::from(rate)) as usize;
-    let mut pcm = Pcm { sample_rate: rate, samples: vec![0; samples_in(LEAD)] };
+    let mut pcm = Pcm {
+        sample_rate: rate,
+        samples: vec![0; samples_in(LEAD)],
+    };
     pcm.samples.extend(resample(speech, rate).samples);
     let spoken = pcm.duration();
     pcm.samples.resize(pcm.samples.len() + samples_in(PAUSE), 0);
@@ -59,7 +62,9 @@ pub struct Voices {
 impl Voices {
     /// Loads Piper; blocks for about 60 ms.
     pub fn load(piper: &Path) -> anyhow::Result<Self> {
-        Ok(Self { joe: Piper::load(piper)?.steady() })
+        Ok(Self {
+            joe: Piper::load(piper)?.steady(),
+        })
     }
 
     /// Says `text`. Blocks for a tenth of the time that it takes to say it. `scratch` is a folder for flite.
@@ -79,12 +84,23 @@ fn flite(voice: &str, text: &str, scratch: &Path) -> anyhow::Result<Pcm> {
         .arg(&wav)
         .output()
         .context("cannot start flite")?;
-    ensure!(output.status.success(), "flite failed: {}", String::from_utf8_lossy(&output.stderr));
-    let mut reader = hound::WavReader::open(&wav).with_context(|| format!("cannot read {}", wav.display()))?;
+    ensure!(
+        output.status.success(),
+        "flite failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mut reader =
+        hound::WavReader::open(&wav).with_context(|| format!("cannot read {}", wav.display()))?;
     let sample_rate = reader.spec().sample_rate;
-    let samples = reader.samples::<i16>().collect::<Result<_, _>>().context("flite's WAV is broken")?;
+    let samples = reader
+        .samples::<i16>()
+        .collect::<Result<_, _>>()
+        .context("flite's WAV is broken")?;
     fs::remove_file(&wav).context("cannot remove flite's WAV")?;
-    Ok(Pcm { sample_rate, samples })
+    Ok(Pcm {
+        sample_rate,
+        samples,
+    })
 }
 
 /// Writes mono 16-bit PCM.

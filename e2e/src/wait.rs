@@ -66,7 +66,10 @@ mod tests {
         })
         .await
         .unwrap_err();
-        assert_eq!(error.to_string(), "waited 50ms for rain; last seen: sunshine");
+        assert_eq!(
+            error.to_string(),
+            "waited 50ms for rain; last seen: sunshine"
+        );
         assert!(polls > 1);
     }
 

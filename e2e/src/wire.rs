@@ -14,31 +14,60 @@ use crate::{
 
 /// Asserts that `caller` dialled `number` exactly once: one INVITE, challenged, and the same one again with
 /// credentials.
-pub async fn expect_one_dial(capture: &Capture, caller: Ipv4Addr, number: &str) -> anyhow::Result<()> {
+pub async fn expect_one_dial(
+    capture: &Capture,
+    caller: Ipv4Addr,
+    number: &str,
+) -> anyhow::Result<()> {
     let invites = requests(capture, |message| {
         message.from == caller && message.to == CARRIER && message.is_request_to("INVITE", number)
     })
     .await?;
     let [first, second] = invites.as_slice() else {
-        anyhow::bail!("{number} must be dialled by an INVITE without and one with credentials, not {invites:#?}");
+        anyhow::bail!(
+            "{number} must be dialled by an INVITE without and one with credentials, not {invites:#?}"
+        );
     };
-    ensure!(first.call_id() == second.call_id(), "{number} was dialled by two calls");
-    ensure!(first.header("Proxy-Authorization").is_none(), "the first INVITE already carries credentials");
-    ensure!(second.header("Proxy-Authorization").is_some(), "the second INVITE carries no credentials");
+    ensure!(
+        first.call_id() == second.call_id(),
+        "{number} was dialled by two calls"
+    );
+    ensure!(
+        first.header("Proxy-Authorization").is_none(),
+        "the first INVITE already carries credentials"
+    );
+    ensure!(
+        second.header("Proxy-Authorization").is_some(),
+        "the second INVITE carries no credentials"
+    );
     Ok(())
 }
 
 /// Asserts that LiveKit sent exactly one REFER, and returns its `Refer-To`.
 pub async fn refer_target(capture: &Capture) -> anyhow::Result<String> {
-    let refers = requests(capture, |message| message.from == LIVEKIT_SIP && message.request() == Some("REFER")).await?;
-    let [refer] = refers.as_slice() else { anyhow::bail!("one REFER was to be sent, not {refers:#?}") };
-    Ok(refer.header("Refer-To").context("a REFER carries Refer-To")?.to_owned())
+    let refers = requests(capture, |message| {
+        message.from == LIVEKIT_SIP && message.request() == Some("REFER")
+    })
+    .await?;
+    let [refer] = refers.as_slice() else {
+        anyhow::bail!("one REFER was to be sent, not {refers:#?}")
+    };
+    Ok(refer
+        .header("Refer-To")
+        .context("a REFER carries Refer-To")?
+        .to_owned())
 }
 
 /// The statuses that LiveKit was notified of after a REFER, without repetitions (RFC 3515 §2.4.5).
 pub async fn notified(capture: &Capture) -> anyhow::Result<Vec<u16>> {
-    let notifies = requests(capture, |message| message.to == LIVEKIT_SIP && message.request() == Some("NOTIFY")).await?;
-    let mut statuses: Vec<_> = notifies.iter().filter_map(SipMessage::sipfrag_status).collect();
+    let notifies = requests(capture, |message| {
+        message.to == LIVEKIT_SIP && message.request() == Some("NOTIFY")
+    })
+    .await?;
+    let mut statuses: Vec<_> = notifies
+        .iter()
+        .filter_map(SipMessage::sipfrag_status)
+        .collect();
     statuses.dedup();
     Ok(statuses)
 }
@@ -46,27 +75,59 @@ pub async fn notified(capture: &Capture) -> anyhow::Result<Vec<u16>> {
 /// The final answer to LiveKit's REFER.
 pub async fn refer_answer(capture: &Capture) -> anyhow::Result<u16> {
     let answers = capture
-        .all(|message| if message.to == LIVEKIT_SIP { message.response_to("REFER") } else { None })
+        .all(|message| {
+            if message.to == LIVEKIT_SIP {
+                message.response_to("REFER")
+            } else {
+                None
+            }
+        })
         .await?;
-    answers.into_iter().find(|status| *status >= 200).context("the REFER was never answered")
+    answers
+        .into_iter()
+        .find(|status| *status >= 200)
+        .context("the REFER was never answered")
 }
 
 /// The codec of the call from LiveKit to the phone at `address`: the first payload type of its answer.
 pub async fn payload_type(capture: &Capture, address: Ipv4Addr) -> anyhow::Result<u8> {
     let answers = capture.all(|message| {
-        let answer = message.from == address && message.to == CARRIER && message.response_to("INVITE") == Some(200);
-        if answer { message.body.lines().find_map(|line| line.strip_prefix("m=audio ")).map(str::to_owned) } else { None }
+        let answer = message.from == address
+            && message.to == CARRIER
+            && message.response_to("INVITE") == Some(200);
+        if answer {
+            message
+                .body
+                .lines()
+                .find_map(|line| line.strip_prefix("m=audio "))
+                .map(str::to_owned)
+        } else {
+            None
+        }
     });
     let answers = answers.await?;
     let media = answers.first().context("the phone never answered")?;
-    media.split_whitespace().nth(2).context("an m-line lists payload types")?.parse().context("not a payload type")
+    media
+        .split_whitespace()
+        .nth(2)
+        .context("an m-line lists payload types")?
+        .parse()
+        .context("not a payload type")
 }
 
 /// The requests that `wanted` takes, each once.
-async fn requests(capture: &Capture, wanted: impl Fn(&SipMessage) -> bool) -> anyhow::Result<Vec<SipMessage>> {
+async fn requests(
+    capture: &Capture,
+    wanted: impl Fn(&SipMessage) -> bool,
+) -> anyhow::Result<Vec<SipMessage>> {
     let mut requests: Vec<SipMessage> = Vec::new();
-    for message in capture.all(|message| wanted(message).then(|| message.clone())).await? {
-        let same = |other: &SipMessage| other.call_id() == message.call_id() && other.header("CSeq") == message.header("CSeq");
+    for message in capture
+        .all(|message| wanted(message).then(|| message.clone()))
+        .await?
+    {
+        let same = |other: &SipMessage| {
+            other.call_id() == message.call_id() && other.header("CSeq") == message.header("CSeq")
+        };
         if !requests.iter().any(same) {
             requests.push(message);
         }

@@ -17,8 +17,15 @@ pub fn digits(text: &str) -> String {
                 "nine" => "9",
                 _ => "",
             };
-            let digits = if spoken.is_empty() { word } else { spoken.to_owned() };
-            digits.chars().filter(char::is_ascii_digit).collect::<Vec<_>>()
+            let digits = if spoken.is_empty() {
+                word
+            } else {
+                spoken.to_owned()
+            };
+            digits
+                .chars()
+                .filter(char::is_ascii_digit)
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -35,7 +42,9 @@ pub fn share_understood(said: &str, understood: &str) -> f64 {
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty()).map(str::to_lowercase)
+    text.split(|c: char| !c.is_alphanumeric() && c != '\'')
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
 }
 
 #[cfg(test)]
@@ -44,7 +53,10 @@ mod tests {
 
     #[test]
     fn digits_are_read_as_words_and_as_figures() {
-        assert_eq!(digits("plus one, five 5 five. Zero-zero 0, 1234?"), "15550001234");
+        assert_eq!(
+            digits("plus one, five 5 five. Zero-zero 0, 1234?"),
+            "15550001234"
+        );
         assert_eq!(digits("Is that right?"), "");
     }
 

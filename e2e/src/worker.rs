@@ -16,21 +16,35 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerEvent {
     Registered,
-    JobReceived { room: String },
+    JobReceived {
+        room: String,
+    },
     Dialling,
     Answered,
-    DialFailed { cause: String, sip_status: Option<u16> },
+    DialFailed {
+        cause: String,
+        sip_status: Option<u16>,
+    },
     /// What the person on the line said, as it was understood.
-    Heard { text: String },
+    Heard {
+        text: String,
+    },
     /// What the agent is about to say.
-    Says { text: String },
+    Says {
+        text: String,
+    },
     /// The agent's words have been played out in full.
     Spoke,
     Transferring,
     TransferConnected,
-    TransferFailed { cause: String, sip_status: Option<u16> },
+    TransferFailed {
+        cause: String,
+        sip_status: Option<u16>,
+    },
     ParticipantLeft,
-    JobEnded { outcome: String },
+    JobEnded {
+        outcome: String,
+    },
 }
 
 impl WorkerEvent {
@@ -44,13 +58,23 @@ impl WorkerEvent {
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
         let message = text("message")?;
-        let failure = |prefix: &str| message.strip_prefix(prefix).map(|cause| text("cause").unwrap_or(cause.to_owned()));
+        let failure = |prefix: &str| {
+            message
+                .strip_prefix(prefix)
+                .map(|cause| text("cause").unwrap_or(cause.to_owned()))
+        };
 
         if let Some(cause) = failure("Failed to place outbound call: ") {
-            return Some(Self::DialFailed { cause, sip_status: sip_status() });
+            return Some(Self::DialFailed {
+                cause,
+                sip_status: sip_status(),
+            });
         }
         if let Some(cause) = failure("Transfer failed: ") {
-            return Some(Self::TransferFailed { cause, sip_status: sip_status() });
+            return Some(Self::TransferFailed {
+                cause,
+                sip_status: sip_status(),
+            });
         }
         if message.starts_with("Initiating outbound SIP call to ") {
             return Some(Self::Dialling);
@@ -60,14 +84,22 @@ impl WorkerEvent {
         }
         match message.as_str() {
             "registered worker" => Some(Self::Registered),
-            "received job request" => Some(Self::JobReceived { room: text("room")? }),
+            "received job request" => Some(Self::JobReceived {
+                room: text("room")?,
+            }),
             "Call answered! Agent is now listening." => Some(Self::Answered),
-            "heard" => Some(Self::Heard { text: text("text")? }),
-            "says" => Some(Self::Says { text: text("text")? }),
+            "heard" => Some(Self::Heard {
+                text: text("text")?,
+            }),
+            "says" => Some(Self::Says {
+                text: text("text")?,
+            }),
             "spoke" => Some(Self::Spoke),
             "transfer connected" => Some(Self::TransferConnected),
             "participant left" => Some(Self::ParticipantLeft),
-            "job ended" => Some(Self::JobEnded { outcome: text("outcome")? }),
+            "job ended" => Some(Self::JobEnded {
+                outcome: text("outcome")?,
+            }),
             _ => None,
         }
     }
@@ -84,13 +116,23 @@ impl Worker {
         let mut command = tool::command("voice-agent", &["start"], dir)?;
         command.env("LIVEKIT_LOG_LEVEL", "debug");
         let (writer, events) = journal("voice-agent");
-        let process = Process::spawn_with_lines("voice-agent", &mut command, dir, Stream::Stderr, move |line| {
-            if let Some(event) = WorkerEvent::parse(line) {
-                writer.write(event);
-            }
-        })?;
+        let process = Process::spawn_with_lines(
+            "voice-agent",
+            &mut command,
+            dir,
+            Stream::Stderr,
+            move |line| {
+                if let Some(event) = WorkerEvent::parse(line) {
+                    writer.write(event);
+                }
+            },
+        )?;
         let worker = Self { process, events };
-        worker.find("its registration", |event| (*event == WorkerEvent::Registered).then_some(())).await?;
+        worker
+            .find("its registration", |event| {
+                (*event == WorkerEvent::Registered).then_some(())
+            })
+            .await?;
         Ok(worker)
     }
 
@@ -99,21 +141,39 @@ impl Worker {
     }
 
     /// Waits for the first event that `pick` takes.
-    pub async fn find<T>(&self, what: &str, pick: impl Fn(&WorkerEvent) -> Option<T>) -> anyhow::Result<T> {
+    pub async fn find<T>(
+        &self,
+        what: &str,
+        pick: impl Fn(&WorkerEvent) -> Option<T>,
+    ) -> anyhow::Result<T> {
         self.events.find(what, pick).await
     }
 
     /// Waits for the first event equal to `event`.
     pub async fn expect(&self, event: WorkerEvent) -> anyhow::Result<()> {
-        self.find(&format!("{event:?}"), |seen| (*seen == event).then_some(())).await
+        self.find(&format!("{event:?}"), |seen| (*seen == event).then_some(()))
+            .await
     }
 
     /// Waits until the agent has said something, in full, after position `from` of the journal.
     pub async fn spoken_after(&self, from: usize) -> anyhow::Result<String> {
         let spoke = |event: &WorkerEvent| (*event == WorkerEvent::Spoke).then_some(());
-        self.events.find_after(from, "a sentence of the agent", LIMIT, spoke).await?;
-        let words = self.events.entries().into_iter().skip(from).take_while(|event| *event != WorkerEvent::Spoke);
-        let words = words.filter_map(|event| if let WorkerEvent::Says { text } = event { Some(text) } else { None });
+        self.events
+            .find_after(from, "a sentence of the agent", LIMIT, spoke)
+            .await?;
+        let words = self
+            .events
+            .entries()
+            .into_iter()
+            .skip(from)
+            .take_while(|event| *event != WorkerEvent::Spoke);
+        let words = words.filter_map(|event| {
+            if let WorkerEvent::Says { text } = event {
+                Some(text)
+            } else {
+                None
+            }
+        });
         Ok(words.collect::<Vec<_>>().join(" "))
     }
 
@@ -142,11 +202,17 @@ mod tests {
     fn lines_of_the_log_become_events() {
         check(
             r#"{"level":"WARN","message":"Transfer failed: the target is busy","cause":"the target is busy","sip_status":486}"#,
-            Some(WorkerEvent::TransferFailed { cause: "the target is busy".to_owned(), sip_status: Some(486) }),
+            Some(WorkerEvent::TransferFailed {
+                cause: "the target is busy".to_owned(),
+                sip_status: Some(486),
+            }),
         );
         check(
             r#"{"level":"WARN","message":"Failed to place outbound call: no answer"}"#,
-            Some(WorkerEvent::DialFailed { cause: "no answer".to_owned(), sip_status: None }),
+            Some(WorkerEvent::DialFailed {
+                cause: "no answer".to_owned(),
+                sip_status: None,
+            }),
         );
         check(
             r#"{"level":"INFO","message":"Transferring call to sip:+1*******34@sip.carrier.test"}"#,
@@ -154,7 +220,9 @@ mod tests {
         );
         check(
             r#"{"level":"DEBUG","message":"heard","text":"Transfer me."}"#,
-            Some(WorkerEvent::Heard { text: "Transfer me.".to_owned() }),
+            Some(WorkerEvent::Heard {
+                text: "Transfer me.".to_owned(),
+            }),
         );
         check(r#"{"level":"DEBUG","message":"ping"}"#, None);
         check("thread 'main' panicked", None);

@@ -63,7 +63,8 @@ impl World {
         };
         let livekit = async {
             let redis = Redis::start(dir).await?;
-            let (server, sip) = tokio::try_join!(LiveKitServer::start(dir), LiveKitSip::start(dir))?;
+            let (server, sip) =
+                tokio::try_join!(LiveKitServer::start(dir), LiveKitSip::start(dir))?;
             anyhow::Ok((redis, server, sip))
         };
         let (voices, (carrier, capture), (redis, livekit_server, livekit_sip)) =
@@ -103,9 +104,16 @@ impl World {
     /// Sets a variable in the `.env`.
     pub fn set(&self, name: &str, value: &str) -> anyhow::Result<()> {
         let path = self.dir.join(".env");
-        let old = if path.exists() { fs::read_to_string(&path).context("cannot read .env")? } else { String::new() };
+        let old = if path.exists() {
+            fs::read_to_string(&path).context("cannot read .env")?
+        } else {
+            String::new()
+        };
         let assignment = format!("{name}=");
-        let mut lines: Vec<_> = old.lines().filter(|line| !line.starts_with(&assignment)).collect();
+        let mut lines: Vec<_> = old
+            .lines()
+            .filter(|line| !line.starts_with(&assignment))
+            .collect();
         let line = format!("{assignment}{value}");
         lines.push(&line);
         fs::write(&path, lines.join("\n") + "\n").context("cannot write .env")
@@ -128,7 +136,10 @@ impl World {
 
     /// Sets up the outbound trunk as a user does; its id goes to the `.env`.
     pub async fn trunk(&self) -> anyhow::Result<()> {
-        self.run("trunk-setup", &["--write-env"]).await?.expect_success().map(drop)
+        self.run("trunk-setup", &["--write-env"])
+            .await?
+            .expect_success()
+            .map(drop)
     }
 
     /// Sends calls to the trunk's number to a room of their own, with an agent of `agent_name`.
@@ -142,7 +153,10 @@ impl World {
             },
         );
         let trunk = trunk.await.context("cannot create the inbound trunk")?;
-        let agent = RoomAgentDispatch { agent_name: agent_name.to_owned(), ..Default::default() };
+        let agent = RoomAgentDispatch {
+            agent_name: agent_name.to_owned(),
+            ..Default::default()
+        };
         self.sip
             .create_sip_dispatch_rule(
                 Rule::DispatchRuleIndividual(SipDispatchRuleIndividual {
@@ -151,7 +165,10 @@ impl World {
                 }),
                 CreateSIPDispatchRuleOptions {
                     trunk_ids: vec![trunk.sip_trunk_id],
-                    room_config: Some(RoomConfiguration { agents: vec![agent], ..Default::default() }),
+                    room_config: Some(RoomConfiguration {
+                        agents: vec![agent],
+                        ..Default::default()
+                    }),
                     ..Default::default()
                 },
             )

@@ -49,7 +49,11 @@ struct Figure {
 }
 
 fn main() -> ExitCode {
-    let outcome = if namespace::is_inside() { inner() } else { outer() };
+    let outcome = if namespace::is_inside() {
+        inner()
+    } else {
+        outer()
+    };
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -60,19 +64,28 @@ fn main() -> ExitCode {
 }
 
 fn outer() -> anyhow::Result<ExitCode> {
-    let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(runs_dir()?)?;
-    let mut child = namespace::command([dir.path()])?.spawn().context("cannot start `unshare`")?;
+    let dir = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(runs_dir()?)?;
+    let mut child = namespace::command([dir.path()])?
+        .spawn()
+        .context("cannot start `unshare`")?;
     let lifeline = child.stdin.take();
     let status = child.wait()?;
     drop(lifeline);
     if !status.success() {
-        bail!("it ended with {status}; logs are kept in {}", dir.keep().display());
+        bail!(
+            "it ended with {status}; logs are kept in {}",
+            dir.keep().display()
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn inner() -> anyhow::Result<ExitCode> {
-    let dir = std::env::args().nth(1).context("the outer process gives a folder")?;
+    let dir = std::env::args()
+        .nth(1)
+        .context("the outer process gives a folder")?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         namespace::enter(Path::new(&dir))?;
@@ -90,8 +103,10 @@ async fn measure(dir: &Path) -> anyhow::Result<()> {
     dialer_runs(&world, &worker).await?;
     let callee = world.phone(PhoneSettings::callee()).await?;
     dispatches(&world, &worker, &callee).await?;
-    let (target, live_agent) =
-        tokio::try_join!(world.phone(PhoneSettings::target()), world.phone(PhoneSettings::live_agent()))?;
+    let (target, live_agent) = tokio::try_join!(
+        world.phone(PhoneSettings::target()),
+        world.phone(PhoneSettings::live_agent())
+    )?;
     calls_at_once(&worker, &[&callee, &target, &live_agent]).await?;
     transfers(&world, &worker, &callee, &live_agent).await?;
     world.expect_no_rooms().await
@@ -104,7 +119,10 @@ async fn dialer_runs(world: &World, worker: &Worker) -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         let from = worker.events().len();
         let started = Instant::now();
-        world.run("dialer", &["--to", &busy]).await?.expect_success()?;
+        world
+            .run("dialer", &["--to", &busy])
+            .await?
+            .expect_success()?;
         took.push(started.elapsed());
         job_ended(worker, from, 1).await?;
     }
@@ -116,8 +134,11 @@ async fn dispatches(world: &World, worker: &Worker, callee: &Phone) -> anyhow::R
     let rooms = RoomClient::with_api_key(URL, API_KEY, API_SECRET);
     let (mut joined, mut invited) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let (from, rung, seen) =
-            (worker.events().len(), callee.events().len(), world.capture.messages().len());
+        let (from, rung, seen) = (
+            worker.events().len(),
+            callee.events().len(),
+            world.capture.messages().len(),
+        );
         let (started, wall) = (Instant::now(), since_epoch()?);
         let room = dispatch(CALLEE_NUMBER).await?;
         agent_is_in(&rooms, &room).await?;
@@ -126,7 +147,8 @@ async fn dispatches(world: &World, worker: &Worker, callee: &Phone) -> anyhow::R
             .capture
             .messages()
             .find_after(seen, "an INVITE", LIMIT, |message| {
-                let invite = message.from == LIVEKIT_SIP && message.is_request_to("INVITE", CALLEE_NUMBER);
+                let invite =
+                    message.from == LIVEKIT_SIP && message.is_request_to("INVITE", CALLEE_NUMBER);
                 invite.then_some(message.at)
             })
             .await?;
@@ -168,8 +190,14 @@ async fn calls_at_once(worker: &Worker, phones: &[&Phone]) -> anyhow::Result<()>
 }
 
 /// From the end of the sentence to what the agent hears and to the REFER, and from there to the ringing target.
-async fn transfers(world: &World, worker: &Worker, callee: &Phone, target: &Phone) -> anyhow::Result<()> {
-    let (mut heard, mut referred, mut silent, mut ringing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+async fn transfers(
+    world: &World,
+    worker: &Worker,
+    callee: &Phone,
+    target: &Phone,
+) -> anyhow::Result<()> {
+    let (mut heard, mut referred, mut silent, mut ringing) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TRANSFERS {
         let (mut from, rung) = (worker.events().len(), callee.events().len());
         dispatch(CALLEE_NUMBER).await?;
@@ -181,21 +209,33 @@ async fn transfers(world: &World, worker: &Worker, callee: &Phone, target: &Phon
         let (seen, target_rung) = (world.capture.messages().len(), target.events().len());
         callee.say(REQUEST).await?;
         let (ended, wall) = (Instant::now(), since_epoch()?);
-        event(worker, from, "what was said", |event| matches!(event, WorkerEvent::Heard { .. })).await?;
+        event(worker, from, "what was said", |event| {
+            matches!(event, WorkerEvent::Heard { .. })
+        })
+        .await?;
         heard.push(ended.elapsed());
-        event(worker, from, "the notice", |event| matches!(event, WorkerEvent::Says { .. })).await?;
+        event(worker, from, "the notice", |event| {
+            matches!(event, WorkerEvent::Says { .. })
+        })
+        .await?;
         let notice = Instant::now();
-        event(worker, from, "the end of the notice", |event| *event == WorkerEvent::Spoke).await?;
+        event(worker, from, "the end of the notice", |event| {
+            *event == WorkerEvent::Spoke
+        })
+        .await?;
         let notice = notice.elapsed();
         let messages = world.capture.messages();
         let refer = messages
-            .find_after(seen, "a REFER", LIMIT, |message| (message.request() == Some("REFER")).then_some(message.at))
+            .find_after(seen, "a REFER", LIMIT, |message| {
+                (message.request() == Some("REFER")).then_some(message.at)
+            })
             .await?;
         referred.push(refer.saturating_sub(wall));
         silent.push(refer.saturating_sub(wall).saturating_sub(notice));
         let rang = messages
             .find_after(seen, "180 Ringing of the target", LIMIT, |message| {
-                let rings = message.from == LIVE_AGENT && message.response_to("INVITE") == Some(180);
+                let rings =
+                    message.from == LIVE_AGENT && message.response_to("INVITE") == Some(180);
                 rings.then_some(message.at)
             })
             .await?;
@@ -203,7 +243,10 @@ async fn transfers(world: &World, worker: &Worker, callee: &Phone, target: &Phon
 
         let referred_call = rings(target, target_rung).await?;
         target.reject(&referred_call).await?;
-        event(worker, from, "a failed transfer", |event| matches!(event, WorkerEvent::TransferFailed { .. })).await?;
+        event(worker, from, "a failed transfer", |event| {
+            matches!(event, WorkerEvent::TransferFailed { .. })
+        })
+        .await?;
         callee.hang_up().await?;
         job_ended(worker, from, 1).await?;
     }
@@ -222,17 +265,27 @@ async fn dispatch(number: &str) -> anyhow::Result<String> {
         metadata: json!({ "phone_number": number }).to_string(),
         ..CreateAgentDispatchRequest::default()
     };
-    AgentDispatchClient::with_api_key(URL, API_KEY, API_SECRET).create_dispatch(request).await?;
+    AgentDispatchClient::with_api_key(URL, API_KEY, API_SECRET)
+        .create_dispatch(request)
+        .await?;
     Ok(room)
 }
 
 async fn agent_is_in(rooms: &RoomClient, room: &str) -> anyhow::Result<()> {
     wait_for_condition("the agent to be in the room", LIMIT, async || {
         let participants = rooms.list_participants(room).await?;
-        let is_in = participants
-            .iter()
-            .any(|who| who.kind() == participant_info::Kind::Agent && who.state() == participant_info::State::Active);
-        if is_in { Ok(()) } else { Err(Unmet::NotYet(format!("{} participants", participants.len()))) }
+        let is_in = participants.iter().any(|who| {
+            who.kind() == participant_info::Kind::Agent
+                && who.state() == participant_info::State::Active
+        });
+        if is_in {
+            Ok(())
+        } else {
+            Err(Unmet::NotYet(format!(
+                "{} participants",
+                participants.len()
+            )))
+        }
     })
     .await
 }
@@ -252,15 +305,26 @@ async fn event(
     what: &str,
     is_it: impl Fn(&WorkerEvent) -> bool,
 ) -> anyhow::Result<()> {
-    worker.events().find_after(from, what, LIMIT, |event| is_it(event).then_some(())).await
+    worker
+        .events()
+        .find_after(from, what, LIMIT, |event| is_it(event).then_some(()))
+        .await
 }
 
 /// Waits until `jobs` jobs have ended after position `from` of the worker's journal.
 async fn job_ended(worker: &Worker, from: usize, jobs: usize) -> anyhow::Result<()> {
     wait_for_condition("the end of the jobs", LIMIT, async || {
         let entries = worker.events().entries();
-        let ended = entries.iter().skip(from).filter(|event| matches!(event, WorkerEvent::JobEnded { .. })).count();
-        if ended >= jobs { Ok(()) } else { Err(Unmet::NotYet(format!("{ended} of {jobs} ended"))) }
+        let ended = entries
+            .iter()
+            .skip(from)
+            .filter(|event| matches!(event, WorkerEvent::JobEnded { .. }))
+            .count();
+        if ended >= jobs {
+            Ok(())
+        } else {
+            Err(Unmet::NotYet(format!("{ended} of {jobs} ended")))
+        }
     })
     .await
 }
@@ -268,7 +332,10 @@ async fn job_ended(worker: &Worker, from: usize, jobs: usize) -> anyhow::Result<
 /// The worker's proportional set size, in MB of 2²⁰ bytes.
 fn memory(worker: &Worker) -> anyhow::Result<f64> {
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", worker.pid()))?;
-    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+    let pss = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .context("no Pss")?;
     let kib: f64 = pss.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }
@@ -279,7 +346,10 @@ fn cpu_seconds(worker: &Worker) -> anyhow::Result<f64> {
     // The name of the program, in brackets, may contain spaces.
     let (_, fields) = stat.rsplit_once(") ").context("no name")?;
     let fields: Vec<_> = fields.split(' ').collect();
-    let (user, system) = fields.get(11).zip(fields.get(12)).context("too few fields")?;
+    let (user, system) = fields
+        .get(11)
+        .zip(fields.get(12))
+        .context("too few fields")?;
     Ok((user.parse::<f64>()? + system.parse::<f64>()?) / TICKS_PER_SECOND)
 }
 

@@ -27,18 +27,30 @@ fn main() -> anyhow::Result<ExitCode> {
         let command = args.split_off(1);
         return inner(Path::new(&args[0]), &command);
     }
-    let dir = tempfile::Builder::new().prefix("world-").tempdir_in(runs_dir()?)?;
+    let dir = tempfile::Builder::new()
+        .prefix("world-")
+        .tempdir_in(runs_dir()?)?;
     args.insert(0, dir.path().into());
-    let mut child = namespace::command(args)?.spawn().context("cannot start `unshare`")?;
+    let mut child = namespace::command(args)?
+        .spawn()
+        .context("cannot start `unshare`")?;
     // The world ends when this closes, and `Child::wait` would close it.
     let lifeline = child.stdin.take();
     let status = child.wait()?;
     drop(lifeline);
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 #[tokio::main]
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's output")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program's output"
+)]
 async fn inner(dir: &Path, command: &[OsString]) -> anyhow::Result<ExitCode> {
     namespace::enter(dir)?;
     let world = World::start(dir).await?;
@@ -47,7 +59,10 @@ async fn inner(dir: &Path, command: &[OsString]) -> anyhow::Result<ExitCode> {
         world.phone(PhoneSettings::target()),
         world.phone(PhoneSettings::live_agent())
     )?;
-    eprintln!("up; .env, logs, capture and recordings are in {}", dir.display());
+    eprintln!(
+        "up; .env, logs, capture and recordings are in {}",
+        dir.display()
+    );
 
     if let [program, arguments @ ..] = command {
         let mut tool_path = products_dir()?.into_os_string();
@@ -61,7 +76,11 @@ async fn inner(dir: &Path, command: &[OsString]) -> anyhow::Result<ExitCode> {
             .stdin(File::open("/dev/tty").map_or_else(|_| Stdio::null(), Stdio::from))
             .status()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(if status.success() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
     }
 
     let mut ladder = Ladder::default();

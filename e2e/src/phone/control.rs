@@ -116,12 +116,24 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) async fn connect(name: &str, address: Ipv4Addr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect((address, PORT)).await.context("cannot reach baresip's control port")?;
+        let stream = TcpStream::connect((address, PORT))
+            .await
+            .context("cannot reach baresip's control port")?;
         let (read, write) = stream.into_split();
         let (event_writer, events) = journal(format!("phone {name}"));
         let (answer_writer, answers) = journal(format!("control port of phone {name}"));
-        let reader = tokio::spawn(read_messages(BufReader::new(read), event_writer, answer_writer));
-        Ok(Self { writer: Mutex::new(write), next_token: AtomicU32::new(0), events, answers, reader })
+        let reader = tokio::spawn(read_messages(
+            BufReader::new(read),
+            event_writer,
+            answer_writer,
+        ));
+        Ok(Self {
+            writer: Mutex::new(write),
+            next_token: AtomicU32::new(0),
+            events,
+            answers,
+            reader,
+        })
     }
 
     pub(super) fn events(&self) -> &Journal<PhoneEvent> {
@@ -131,16 +143,29 @@ impl Control {
     /// Runs a command of baresip's menu and returns what it prints.
     pub(super) async fn command(&self, command: &str, params: &str) -> anyhow::Result<String> {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed).to_string();
-        let json = serde_json::to_string(&Request { command, params, token: &token })?;
+        let json = serde_json::to_string(&Request {
+            command,
+            params,
+            token: &token,
+        })?;
         let netstring = format!("{}:{json},", json.len());
-        self.writer.lock().await.write_all(netstring.as_bytes()).await.context("baresip's control port is closed")?;
+        self.writer
+            .lock()
+            .await
+            .write_all(netstring.as_bytes())
+            .await
+            .context("baresip's control port is closed")?;
         let answer = self
             .answers
             .find_after(0, &format!("an answer to `{command}`"), LIMIT, |answer| {
                 (answer.token == token).then(|| answer.clone())
             })
             .await?;
-        ensure!(answer.ok, "baresip refuses `{command} {params}`: {}", answer.data);
+        ensure!(
+            answer.ok,
+            "baresip refuses `{command} {params}`: {}",
+            answer.data
+        );
         Ok(answer.data)
     }
 }
@@ -152,12 +177,22 @@ impl Drop for Control {
 }
 
 /// Ends with the connection, and with it both journals.
-async fn read_messages(mut stream: BufReader<OwnedReadHalf>, events: Writer<PhoneEvent>, answers: Writer<Answer>) {
+async fn read_messages(
+    mut stream: BufReader<OwnedReadHalf>,
+    events: Writer<PhoneEvent>,
+    answers: Writer<Answer>,
+) {
     while let Some(json) = read_netstring(&mut stream).await {
-        let Ok(message) = serde_json::from_slice::<Message>(&json) else { continue };
+        let Ok(message) = serde_json::from_slice::<Message>(&json) else {
+            continue;
+        };
         if let Some(token) = message.token {
             let data = message.data.unwrap_or_default();
-            answers.write(Answer { token, ok: message.ok.unwrap_or(false), data });
+            answers.write(Answer {
+                token,
+                ok: message.ok.unwrap_or(false),
+                data,
+            });
         } else if let Some(kind) = message.r#type.as_deref().and_then(EventKind::parse)
             && let Some(call) = message.id
         {
@@ -176,7 +211,10 @@ async fn read_messages(mut stream: BufReader<OwnedReadHalf>, events: Writer<Phon
 async fn read_netstring(stream: &mut BufReader<OwnedReadHalf>) -> Option<Vec<u8>> {
     let mut length = Vec::new();
     stream.read_until(b':', &mut length).await.ok()?;
-    let length: usize = std::str::from_utf8(length.strip_suffix(b":")?).ok()?.parse().ok()?;
+    let length: usize = std::str::from_utf8(length.strip_suffix(b":")?)
+        .ok()?
+        .parse()
+        .ok()?;
     if length > LONGEST {
         return None;
     }

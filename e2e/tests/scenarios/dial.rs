@@ -11,7 +11,10 @@ use e2e::{
 
 pub(crate) async fn callee_declines(world: World) -> anyhow::Result<()> {
     let (callee, worker) = callee_and_worker(&world).await?;
-    world.run("dialer", &["--to", CALLEE_NUMBER]).await?.expect_success()?;
+    world
+        .run("dialer", &["--to", CALLEE_NUMBER])
+        .await?
+        .expect_success()?;
     let call = callee.incoming().await?;
     callee.reject(&call).await?;
     expect_failure(&world, &worker, CALLEE_NUMBER, Some(603), "declined").await
@@ -20,17 +23,27 @@ pub(crate) async fn callee_declines(world: World) -> anyhow::Result<()> {
 pub(crate) async fn callee_does_not_answer(world: World) -> anyhow::Result<()> {
     world.set("DIAL_RINGING_TIMEOUT", "3")?;
     let (callee, worker) = callee_and_worker(&world).await?;
-    world.run("dialer", &["--to", CALLEE_NUMBER]).await?.expect_success()?;
+    world
+        .run("dialer", &["--to", CALLEE_NUMBER])
+        .await?
+        .expect_success()?;
     let call = callee.incoming().await?;
     callee.closed(&call).await?;
-    let answered = callee.events().all(|event| (event.kind == EventKind::Established).then_some(()));
+    let answered = callee
+        .events()
+        .all(|event| (event.kind == EventKind::Established).then_some(()));
     ensure!(answered.is_empty(), "nobody answers in this scenario");
     expect_failure(&world, &worker, CALLEE_NUMBER, None, "nobody answered").await?;
     let cancels = world
         .capture
-        .all(|message| (message.from == LIVEKIT_SIP && message.request() == Some("CANCEL")).then_some(()))
+        .all(|message| {
+            (message.from == LIVEKIT_SIP && message.request() == Some("CANCEL")).then_some(())
+        })
         .await?;
-    ensure!(!cancels.is_empty(), "the phone must be told to stop ringing");
+    ensure!(
+        !cancels.is_empty(),
+        "the phone must be told to stop ringing"
+    );
     Ok(())
 }
 
@@ -38,16 +51,27 @@ pub(crate) async fn callee_is_busy(world: World) -> anyhow::Result<()> {
     world.trunk().await?;
     let worker = world.worker().await?;
     let number = number_answered_with(486);
-    world.run("dialer", &["--to", &number]).await?.expect_success()?;
+    world
+        .run("dialer", &["--to", &number])
+        .await?
+        .expect_success()?;
     expect_failure(&world, &worker, &number, Some(486), "busy").await
 }
 
-pub(crate) async fn dialer_reports_when_no_worker_takes_the_job(world: World) -> anyhow::Result<()> {
+pub(crate) async fn dialer_reports_when_no_worker_takes_the_job(
+    world: World,
+) -> anyhow::Result<()> {
     let callee = world.phone(PhoneSettings::callee()).await?;
     world.trunk().await?;
-    let output = world.run("dialer", &["--to", CALLEE_NUMBER]).await?.expect_failure()?;
+    let output = world
+        .run("dialer", &["--to", CALLEE_NUMBER])
+        .await?
+        .expect_failure()?;
     output.expect_text("no worker")?;
-    ensure!(!output.stdout.contains("✅"), "the dialer claims success: {output}");
+    ensure!(
+        !output.stdout.contains("✅"),
+        "the dialer claims success: {output}"
+    );
     ensure!(!callee.has_rung(), "nobody is there to dial");
     world.expect_no_rooms().await
 }
@@ -73,15 +97,24 @@ async fn expect_failure(
             _ => None,
         })
         .await?;
-    ensure!(sip_status == status, "the worker must know that the status was {status:?}, not {sip_status:?}");
-    ensure!(why.contains(cause), "the cause must be `{cause}`, not `{why}`");
+    ensure!(
+        sip_status == status,
+        "the worker must know that the status was {status:?}, not {sip_status:?}"
+    );
+    ensure!(
+        why.contains(cause),
+        "the cause must be `{cause}`, not `{why}`"
+    );
     let outcome = worker
         .find("the end of the job", |event| match event {
             WorkerEvent::JobEnded { outcome } => Some(outcome.clone()),
             _ => None,
         })
         .await?;
-    ensure!(outcome.contains(cause), "the job must end with `{cause}`, not `{outcome}`");
+    ensure!(
+        outcome.contains(cause),
+        "the job must end with `{cause}`, not `{outcome}`"
+    );
     world.expect_no_rooms().await?;
     wire::expect_one_dial(&world.capture, LIVEKIT_SIP, number).await
 }

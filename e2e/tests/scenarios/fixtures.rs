@@ -10,8 +10,10 @@ use e2e::{
 };
 
 pub(crate) async fn phones_hear_each_other_through_the_carrier(world: World) -> anyhow::Result<()> {
-    let (caller, callee) =
-        tokio::try_join!(world.phone(PhoneSettings::callee()), world.phone(PhoneSettings::target()))?;
+    let (caller, callee) = tokio::try_join!(
+        world.phone(PhoneSettings::callee()),
+        world.phone(PhoneSettings::target())
+    )?;
     let (dialled, ()) = tokio::try_join!(caller.dial(TARGET_NUMBER), async {
         let call = callee.incoming().await?;
         callee.answer(&call).await
@@ -30,13 +32,22 @@ pub(crate) async fn phones_hear_each_other_through_the_carrier(world: World) -> 
     caller.closed(&dialled).await?;
     let invites = world
         .capture
-        .all(|message| (message.from == CALLEE).then(|| message.is_request_to("INVITE", TARGET_NUMBER).then_some(()))?)
+        .all(|message| {
+            (message.from == CALLEE)
+                .then(|| message.is_request_to("INVITE", TARGET_NUMBER).then_some(()))?
+        })
         .await?;
-    ensure!(invites.len() == 2, "an INVITE without and one with credentials, not {}", invites.len());
+    ensure!(
+        invites.len() == 2,
+        "an INVITE without and one with credentials, not {}",
+        invites.len()
+    );
     Ok(())
 }
 
-pub(crate) async fn a_phone_says_what_it_is_told_and_whisper_understands_it(world: World) -> anyhow::Result<()> {
+pub(crate) async fn a_phone_says_what_it_is_told_and_whisper_understands_it(
+    world: World,
+) -> anyhow::Result<()> {
     let (caller, callee) = tokio::try_join!(
         world.phone(PhoneSettings::callee().with_codecs(Codecs::Narrowband)),
         world.phone(PhoneSettings::target())
@@ -50,10 +61,16 @@ pub(crate) async fn a_phone_says_what_it_is_told_and_whisper_understands_it(worl
     caller.say("Yes, please.").await?;
     callee.say("Good morning. How can I help you?").await?;
 
-    let heard_there = world.transcribe(&callee.leg(0).await?.heard).await?.join(" ");
+    let heard_there = world
+        .transcribe(&callee.leg(0).await?.heard)
+        .await?
+        .join(" ");
     let share = share_understood("Transfer me to a live agent. Yes, please.", &heard_there);
     ensure!(share > 0.8, "the target heard: {heard_there}");
-    let heard_here = world.transcribe(&caller.leg(0).await?.heard).await?.join(" ");
+    let heard_here = world
+        .transcribe(&caller.leg(0).await?.heard)
+        .await?
+        .join(" ");
     let share = share_understood("Good morning. How can I help you?", &heard_here);
     ensure!(share > 0.8, "the caller heard: {heard_here}");
     Ok(())

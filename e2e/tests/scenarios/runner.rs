@@ -47,15 +47,23 @@ pub(crate) use scenarios;
 pub(crate) fn run(scenarios: &'static [Scenario]) -> ExitCode {
     let mut args: Vec<_> = env::args().collect();
     if namespace::is_inside() {
-        let [_, name, dir] = args.as_slice() else { panic!("the inner process is given a scenario and a folder") };
-        let scenario = scenarios.iter().find(|scenario| scenario.name == name).expect("the outer process knows it");
+        let [_, name, dir] = args.as_slice() else {
+            panic!("the inner process is given a scenario and a folder")
+        };
+        let scenario = scenarios
+            .iter()
+            .find(|scenario| scenario.name == name)
+            .expect("the outer process knows it");
         return inner(*scenario, Path::new(dir));
     }
     let keep = args.iter().any(|arg| arg == KEEP.0) || env::var_os(KEEP.1).is_some();
     args.retain(|arg| arg != KEEP.0);
     let mut arguments = Arguments::from_iter(args);
     arguments.test_threads.get_or_insert(AT_ONCE);
-    let trials = scenarios.iter().map(|&scenario| Trial::test(scenario.name, move || outer(scenario, keep))).collect();
+    let trials = scenarios
+        .iter()
+        .map(|&scenario| Trial::test(scenario.name, move || outer(scenario, keep)))
+        .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -68,21 +76,39 @@ fn outer(scenario: Scenario, keep: bool) -> Result<(), Failed> {
         .context("cannot create a folder for the run")
         .map_err(report)?;
     let mut command = namespace::command([Path::new(scenario.name), dir.path()]).map_err(report)?;
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start `unshare`").map_err(report)?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start `unshare`")
+        .map_err(report)?;
     // Held until the child has ended: it dies when this closes.
     let lifeline = child.stdin.take();
     let mut failure = String::new();
-    child.stdout.take().expect("stdout is piped").read_to_string(&mut failure).map_err(|e| report(e.into()))?;
+    child
+        .stdout
+        .take()
+        .expect("stdout is piped")
+        .read_to_string(&mut failure)
+        .map_err(|e| report(e.into()))?;
     let status = child.wait().map_err(|e| report(e.into()))?;
     drop(lifeline);
 
     if status.success() {
         if keep {
-            println!("{}: {:.1} s, kept {}", scenario.name, start.elapsed().as_secs_f64(), dir.keep().display());
+            println!(
+                "{}: {:.1} s, kept {}",
+                scenario.name,
+                start.elapsed().as_secs_f64(),
+                dir.keep().display()
+            );
         }
         return Ok(());
     }
-    Err(format!("{failure}\n{status}; logs and capture are kept in {}", dir.keep().display()).into())
+    Err(format!(
+        "{failure}\n{status}; logs and capture are kept in {}",
+        dir.keep().display()
+    )
+    .into())
 }
 
 fn report(error: anyhow::Error) -> Failed {
@@ -94,7 +120,11 @@ fn inner(scenario: Scenario, dir: &Path) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime needs threads and epoll");
     let outcome = runtime.block_on(async {
         namespace::enter(dir)?;
-        match tokio::time::timeout(LIMIT, async { (scenario.body)(World::start(dir).await?).await }).await {
+        match tokio::time::timeout(LIMIT, async {
+            (scenario.body)(World::start(dir).await?).await
+        })
+        .await
+        {
             Ok(outcome) => outcome,
             Err(_) => bail!("the scenario did not end within {LIMIT:?}"),
         }

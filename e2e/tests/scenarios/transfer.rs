@@ -28,13 +28,26 @@ pub(crate) async fn transfer_me_goes_to_the_default_number(world: World) -> anyh
     default_transfer(world, callee, "Transfer me.").await
 }
 
-pub(crate) async fn transfer_to_a_live_agent_goes_to_the_default_number(world: World) -> anyhow::Result<()> {
-    default_transfer(world, PhoneSettings::callee(), "Transfer me to a live agent.").await
+pub(crate) async fn transfer_to_a_live_agent_goes_to_the_default_number(
+    world: World,
+) -> anyhow::Result<()> {
+    default_transfer(
+        world,
+        PhoneSettings::callee(),
+        "Transfer me to a live agent.",
+    )
+    .await
 }
 
-async fn default_transfer(world: World, callee: PhoneSettings, request: &str) -> anyhow::Result<()> {
-    let (live_agent, mut call) =
-        tokio::try_join!(world.phone(PhoneSettings::live_agent()), Call::placed(&world, callee))?;
+async fn default_transfer(
+    world: World,
+    callee: PhoneSettings,
+    request: &str,
+) -> anyhow::Result<()> {
+    let (live_agent, mut call) = tokio::try_join!(
+        world.phone(PhoneSettings::live_agent()),
+        Call::placed(&world, callee)
+    )?;
     call.ask_for_transfer(request).await?;
     expect_transferred(&world, &call, &live_agent, Some(LIVEKIT_SIP)).await
 }
@@ -58,23 +71,37 @@ async fn spoken_transfer(world: World, codecs: Codecs, payload_type: u8) -> anyh
     expect_transferred(&world, &call, &target, Some(LIVEKIT_SIP)).await?;
     ensure!(!live_agent.has_rung(), "the default number must not ring");
     let used = wire::payload_type(&world.capture, CALLEE).await?;
-    ensure!(used == payload_type, "the callee's codec must have payload type {payload_type}, not {used}");
+    ensure!(
+        used == payload_type,
+        "the callee's codec must have payload type {payload_type}, not {used}"
+    );
     Ok(())
 }
 
-pub(crate) async fn carrier_refuses_refer_603_and_the_caller_talks_on(world: World) -> anyhow::Result<()> {
+pub(crate) async fn carrier_refuses_refer_603_and_the_caller_talks_on(
+    world: World,
+) -> anyhow::Result<()> {
     world.set("DEFAULT_TRANSFER_NUMBER", &refer_target_refused_with(603))?;
     let world = failed_transfer(world, 603).await?;
-    ensure!(wire::refer_answer(&world.capture).await? == 603, "the carrier must refuse the REFER");
+    ensure!(
+        wire::refer_answer(&world.capture).await? == 603,
+        "the carrier must refuse the REFER"
+    );
     Ok(())
 }
 
 pub(crate) async fn target_busy_486_and_the_caller_talks_on(world: World) -> anyhow::Result<()> {
     world.set("DEFAULT_TRANSFER_NUMBER", &number_answered_with(486))?;
     let world = failed_transfer(world, 486).await?;
-    ensure!(wire::refer_answer(&world.capture).await? == 202, "the carrier must accept the REFER");
+    ensure!(
+        wire::refer_answer(&world.capture).await? == 202,
+        "the carrier must accept the REFER"
+    );
     let notified = wire::notified(&world.capture).await?;
-    ensure!(notified == [100, 486], "NOTIFY says {notified:?}, not 100, 486");
+    ensure!(
+        notified == [100, 486],
+        "NOTIFY says {notified:?}, not 100, 486"
+    );
     Ok(())
 }
 
@@ -93,7 +120,9 @@ async fn failed_transfer(world: World, status: u16) -> anyhow::Result<World> {
             ensure!(right, "the worker must know that the status was {status}");
             Ok(())
         })?;
-    let failed = call.worker.events().position_after(from, |event| matches!(event, WorkerEvent::TransferFailed { .. }));
+    let failed = call.worker.events().position_after(from, |event| {
+        matches!(event, WorkerEvent::TransferFailed { .. })
+    });
     let reason = call.listen(failed.unwrap_or(from)).await?;
 
     // The caller is still understood, and still hears the agent.
@@ -101,11 +130,18 @@ async fn failed_transfer(world: World, status: u16) -> anyhow::Result<World> {
     ensure!(!answer.is_empty(), "the agent must talk on");
     let heard = world.transcribe(&call.leg().await?.heard).await?.join(" ");
     let share = share_understood(&reason, &heard);
-    ensure!(share >= UNDERSTOOD, "of `{reason}` only {share:.2} was understood; the caller heard: {heard}");
+    ensure!(
+        share >= UNDERSTOOD,
+        "of `{reason}` only {share:.2} was understood; the caller heard: {heard}"
+    );
 
     call.phone.hang_up().await?;
     call.phone.closed(&call.id).await?;
-    call.worker.expect(WorkerEvent::JobEnded { outcome: "caller hung up".to_owned() }).await?;
+    call.worker
+        .expect(WorkerEvent::JobEnded {
+            outcome: "caller hung up".to_owned(),
+        })
+        .await?;
     world.expect_no_rooms().await?;
     wire::expect_one_dial(&world.capture, LIVEKIT_SIP, call.phone.settings().number).await?;
     Ok(world)

@@ -33,7 +33,9 @@ const REQUEST: &str = "Transfer me to plus one, five five five, triple zero, one
 
 fn main() -> anyhow::Result<ExitCode> {
     if namespace::is_inside() {
-        let dir = env::args_os().nth(1).context("the outer process gives a folder")?;
+        let dir = env::args_os()
+            .nth(1)
+            .context("the outer process gives a folder")?;
         return Ok(inner(&PathBuf::from(dir)));
     }
     let dir = runs_dir()?.join("demo");
@@ -41,12 +43,18 @@ fn main() -> anyhow::Result<ExitCode> {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let mut child = namespace::command([&dir])?.spawn().context("cannot start `unshare`")?;
+    let mut child = namespace::command([&dir])?
+        .spawn()
+        .context("cannot start `unshare`")?;
     // The run ends when this closes, and `Child::wait` would close it.
     let lifeline = child.stdin.take();
     let status = child.wait()?;
     drop(lifeline);
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 #[tokio::main]
@@ -61,7 +69,11 @@ async fn inner(dir: &Path) -> ExitCode {
         Err(error) => Err(format!("{error:#}")),
     };
     screen.verdict(verdict, dir);
-    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if outcome.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// How long one step took.
@@ -74,11 +86,17 @@ async fn run(dir: &Path, screen: &Arc<Screen>) -> anyhow::Result<Vec<Step>> {
     let mut steps = Vec::new();
     let mut since = Instant::now();
     let mut step = |what, since: &mut Instant| {
-        steps.push(Step { what, took: since.elapsed() });
+        steps.push(Step {
+            what,
+            took: since.elapsed(),
+        });
         *since = Instant::now();
     };
 
-    screen.line(Who::Demo, "starting Redis, livekit-server, livekit-sip, the carrier, a capture");
+    screen.line(
+        Who::Demo,
+        "starting Redis, livekit-server, livekit-sip, the carrier, a capture",
+    );
     namespace::enter(dir)?;
     let world = World::start(dir).await?;
     step("servers, carrier and capture are up", &mut since);
@@ -107,7 +125,10 @@ async fn run(dir: &Path, screen: &Arc<Screen>) -> anyhow::Result<Vec<Step>> {
     call.ask_for(TARGET_NUMBER, REQUEST).await?;
     step("request, read-back, yes, notice", &mut since);
 
-    let ringing = target.incoming().await.context("the target's phone must ring")?;
+    let ringing = target
+        .incoming()
+        .await
+        .context("the target's phone must ring")?;
     step("end of the notice → the target's phone rings", &mut since);
     target.answer(&ringing).await?;
     call.phone.referred_to(TARGET_NUMBER).await?;
@@ -118,11 +139,16 @@ async fn run(dir: &Path, screen: &Arc<Screen>) -> anyhow::Result<Vec<Step>> {
     step("audio proved both ways", &mut since);
 
     let refer_to = wire::refer_target(&world.capture).await?;
-    ensure!(refer_to == format!("<sip:{TARGET_NUMBER}@{DOMAIN}>"), "the REFER named {refer_to}");
+    ensure!(
+        refer_to == format!("<sip:{TARGET_NUMBER}@{DOMAIN}>"),
+        "the REFER named {refer_to}"
+    );
     wire::expect_one_dial(&world.capture, LIVEKIT_SIP, CALLEE_NUMBER).await?;
     on_the_wire(&world, &mut steps);
 
-    target.say("Good morning, this is the help desk. How can I help you?").await?;
+    target
+        .say("Good morning, this is the help desk. How can I help you?")
+        .await?;
     target.hang_up().await?;
     world.expect_no_rooms().await?;
     screen.line(Who::Demo, "everybody has hung up, no room is left");
@@ -144,26 +170,51 @@ async fn run_tool(world: &World, screen: &Screen, tool: &str, args: &[&str]) -> 
 async fn prove_audio(screen: &Screen, call: &Call, target: &Phone) -> anyhow::Result<()> {
     let (near, far) = tokio::try_join!(call.phone.leg(1), target.leg(0))?;
     let theirs = target.settings().pilot.narrow;
-    let level = near.heard.wait_for_tone(theirs).await.context("the person must hear the target")?;
-    screen.line(Who::Demo, &format!("the person hears the target: its {theirs} Hz tone at {level:.0} dB"));
+    let level = near
+        .heard
+        .wait_for_tone(theirs)
+        .await
+        .context("the person must hear the target")?;
+    screen.line(
+        Who::Demo,
+        &format!("the person hears the target: its {theirs} Hz tone at {level:.0} dB"),
+    );
     let ours = call.phone.settings().pilot.narrow;
-    let level = far.heard.wait_for_tone(ours).await.context("the target must hear the person")?;
-    screen.line(Who::Demo, &format!("the target hears the person: its {ours} Hz tone at {level:.0} dB"));
+    let level = far
+        .heard
+        .wait_for_tone(ours)
+        .await
+        .context("the target must hear the person")?;
+    screen.line(
+        Who::Demo,
+        &format!("the target hears the person: its {ours} Hz tone at {level:.0} dB"),
+    );
     Ok(())
 }
 
 /// Adds the times that only the capture knows.
 fn on_the_wire(world: &World, steps: &mut Vec<Step>) {
     let first = |is_it: &dyn Fn(&SipMessage) -> bool| {
-        world.capture.messages().all(|message| is_it(message).then_some(message.at)).first().copied()
+        world
+            .capture
+            .messages()
+            .all(|message| is_it(message).then_some(message.at))
+            .first()
+            .copied()
     };
     let refer = first(&|m| m.from == LIVEKIT_SIP && m.request() == Some("REFER"));
     let ringing = first(&|m| m.from == TARGET && m.response_to("INVITE") == Some(180));
     let invite = first(&|m| m.from == LIVEKIT_SIP && m.is_request_to("INVITE", CALLEE_NUMBER));
     let rings = first(&|m| m.from == CALLEE && m.response_to("INVITE") == Some(180));
-    for (what, from, to) in [("wire: INVITE → 180 Ringing", invite, rings), ("wire: REFER → 180 Ringing", refer, ringing)] {
+    for (what, from, to) in [
+        ("wire: INVITE → 180 Ringing", invite, rings),
+        ("wire: REFER → 180 Ringing", refer, ringing),
+    ] {
         if let (Some(from), Some(to)) = (from, to) {
-            steps.push(Step { what, took: to.saturating_sub(from) });
+            steps.push(Step {
+                what,
+                took: to.saturating_sub(from),
+            });
         }
     }
 }

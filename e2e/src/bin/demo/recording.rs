@@ -15,8 +15,8 @@ pub(crate) async fn write(path: &Path, phone: &Phone) -> anyhow::Result<()> {
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
-    let mut writer =
-        hound::WavWriter::create(path, spec).with_context(|| format!("cannot create {}", path.display()))?;
+    let mut writer = hound::WavWriter::create(path, spec)
+        .with_context(|| format!("cannot create {}", path.display()))?;
     for n in 0..2 {
         let leg = phone.leg(n).await?;
         let said = resample(&leg.said.pcm()?, spec.sample_rate).samples;

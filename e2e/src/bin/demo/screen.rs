@@ -55,13 +55,23 @@ pub(crate) struct Screen {
 impl Screen {
     pub(crate) fn new() -> Self {
         let colours = stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
-        Self { start: Instant::now(), colours }
+        Self {
+            start: Instant::now(),
+            colours,
+        }
     }
 
     pub(crate) fn line(&self, who: Who, text: &str) {
         let (name, colour) = who.looks();
-        let text = format!("{:7.2}  {name:<7}{text}", self.start.elapsed().as_secs_f64());
-        self.print(&if self.colours { format!("\x1b[{colour}m{text}\x1b[0m") } else { text });
+        let text = format!(
+            "{:7.2}  {name:<7}{text}",
+            self.start.elapsed().as_secs_f64()
+        );
+        self.print(&if self.colours {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text
+        });
     }
 
     pub(crate) fn ladder_heading(&self) {
@@ -111,7 +121,8 @@ pub(crate) fn follow(
     person: &Phone,
     dir: &Path,
 ) -> anyhow::Result<JoinSet<()>> {
-    let transcript = File::create(dir.join("transcript.txt")).context("cannot create transcript.txt")?;
+    let transcript =
+        File::create(dir.join("transcript.txt")).context("cannot create transcript.txt")?;
     let transcript = Arc::new(Mutex::new(transcript));
     let mut followers = JoinSet::new();
 
@@ -151,16 +162,26 @@ fn note(transcript: &Mutex<File>, screen: &Screen, who: &str, text: &str) {
 /// What the agent does, and why.
 fn reason(event: &WorkerEvent) -> Option<String> {
     let reason = match event {
-        WorkerEvent::JobReceived { room } => format!("takes the job in {room}: dials at once, joins the room meanwhile"),
-        WorkerEvent::Dialling => "dials through LiveKit; the carrier asks for digest credentials first".to_owned(),
-        WorkerEvent::Answered => "the phone was answered: waits for a hello, or speaks first".to_owned(),
+        WorkerEvent::JobReceived { room } => {
+            format!("takes the job in {room}: dials at once, joins the room meanwhile")
+        }
+        WorkerEvent::Dialling => {
+            "dials through LiveKit; the carrier asks for digest credentials first".to_owned()
+        }
+        WorkerEvent::Answered => {
+            "the phone was answered: waits for a hello, or speaks first".to_owned()
+        }
         WorkerEvent::DialFailed { cause, .. } => format!("the call failed: {cause}"),
         WorkerEvent::Heard { text } => format!("understood “{text}”"),
         WorkerEvent::Says { text } if !digits(text).is_empty() => {
             "reads the number back: what was heard is never trusted".to_owned()
         }
-        WorkerEvent::Transferring => "has finished its sentence, now LiveKit sends the REFER; waits in silence".to_owned(),
-        WorkerEvent::TransferFailed { cause, .. } => format!("the transfer failed: {cause}; talks on"),
+        WorkerEvent::Transferring => {
+            "has finished its sentence, now LiveKit sends the REFER; waits in silence".to_owned()
+        }
+        WorkerEvent::TransferFailed { cause, .. } => {
+            format!("the transfer failed: {cause}; talks on")
+        }
         WorkerEvent::JobEnded { outcome } => format!("the job ended: {outcome}"),
         WorkerEvent::Registered
         | WorkerEvent::Says { .. }
