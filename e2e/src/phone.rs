@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use speech::Pcm;
 
 use crate::{
     binaries::debian,
@@ -32,8 +31,9 @@ mod control;
 use control::Control;
 pub use control::{CallId, EventKind, PhoneEvent};
 
-/// Files in a phone's folder: what it plays while nobody speaks, and what it records.
+/// Files in a phone's folder: silence, the pilot tone, and what it records.
 const QUIET: &str = "quiet.wav";
+const PILOT: &str = "pilot.wav";
 const RECORDINGS: &str = "recordings";
 
 /// The codecs that a phone offers and accepts.
@@ -136,14 +136,13 @@ impl Phone {
         let recordings = own_dir.join(RECORDINGS);
         fs::create_dir_all(&recordings)
             .with_context(|| format!("cannot create {}", recordings.display()))?;
-        let rate = settings.codecs.sample_rate();
-        let silence = Pcm {
-            sample_rate: rate,
-            samples: Vec::new(),
-        };
-        let (path, pilot) = (own_dir.join(QUIET), settings.pilot);
-        tokio::task::spawn_blocking(move || utterance::write(&path, &silence, pilot, rate))
-            .await??;
+        let (quiet, pilot) = (own_dir.join(QUIET), own_dir.join(PILOT));
+        let (tones, rate) = (settings.pilot, settings.codecs.sample_rate());
+        tokio::task::spawn_blocking(move || {
+            utterance::write_pilot(&pilot, tones, rate)?;
+            utterance::write(&quiet, &utterance::silence(rate, Duration::ZERO), rate)
+        })
+        .await??;
         fs::write(own_dir.join("config"), config(&settings))?;
         fs::write(own_dir.join("accounts"), account(&settings))?;
         fs::write(own_dir.join("contacts"), "")?;
@@ -275,6 +274,11 @@ impl Phone {
         self.play(QUIET).await
     }
 
+    /// Plays the pilot tone into the running call, and into later ones, until the next words.
+    pub async fn hum(&self) -> anyhow::Result<()> {
+        self.play(PILOT).await
+    }
+
     /// The `n`th call of this phone that had audio, counted from 0; waits until it is being recorded.
     pub async fn leg(&self, n: usize) -> anyhow::Result<Leg> {
         wait_for_condition(
@@ -325,17 +329,11 @@ impl Phone {
             self.dir.join(&file),
             text.to_owned(),
         );
-        let PhoneSettings {
-            voice,
-            pilot,
-            codecs,
-            ..
-        } = self.settings;
+        let PhoneSettings { voice, codecs, .. } = self.settings;
         let spoken = tokio::task::spawn_blocking(move || {
             utterance::write(
                 &path,
                 &voices.say(voice, &text, &dir)?,
-                pilot,
                 codecs.sample_rate(),
             )
         });

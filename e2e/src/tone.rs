@@ -1,4 +1,7 @@
-//! Pilot tones: a faint sine that a phone plays while nobody speaks says whose audio it is.
+//! Pilot tones: a faint sine that a phone hums says whose audio it is.
+//!
+//! Nobody hums while the agent listens: a tone under the words, however faint, makes Whisper write
+//! `Press for me` for `Transfer me`, and one that sets in is a turn that says `Beeping`.
 //!
 //! Each party has a tone that passes any telephone codec and one above 4 kHz, which proves a wideband codec.
 
@@ -39,11 +42,10 @@ impl Pilot {
         wide: 6_000,
     };
 
-    /// Adds the tones that the rate of `pcm` can carry, from sample `from` on, each at 1 % of full scale
-    /// (-40 dBFS): speech is 20 dB louder.
-    pub fn play(self, pcm: &mut Pcm, from: usize) {
+    /// Mixes the tones that the rate of `pcm` can carry under it, each at 1 % of full scale (-40 dBFS).
+    pub fn mix_under(self, pcm: &mut Pcm) {
         let sample_rate = pcm.sample_rate;
-        for (n, sample) in pcm.samples.iter_mut().enumerate().skip(from) {
+        for (n, sample) in pcm.samples.iter_mut().enumerate() {
             let seconds = n as f64 / f64::from(sample_rate);
             let tones: f64 = [self.narrow, self.wide]
                 .iter()
@@ -134,7 +136,7 @@ mod tests {
     #[test]
     fn a_pilot_is_found_under_noise_and_no_other_is() {
         let mut pcm = one_second_of(16_000, noise);
-        Pilot::TARGET.play(&mut pcm, 0);
+        Pilot::TARGET.mix_under(&mut pcm);
         for hz in [Pilot::TARGET.narrow, Pilot::TARGET.wide] {
             assert!(
                 level_db(&pcm, hz) > HEARD_DB,
@@ -160,7 +162,7 @@ mod tests {
     #[test]
     fn narrowband_audio_cannot_carry_the_wide_tone() {
         let mut pcm = one_second_of(8_000, noise);
-        Pilot::CALLEE.play(&mut pcm, 0);
+        Pilot::CALLEE.mix_under(&mut pcm);
         assert_eq!(level_db(&pcm, Pilot::CALLEE.wide), f64::NEG_INFINITY);
     }
 }

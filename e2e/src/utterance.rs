@@ -1,4 +1,4 @@
-//! What phones say: synthesised speech, and a pilot tone once the words are over.
+//! What phones play: synthesised speech, silence, or a pilot tone.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -10,11 +10,6 @@ use crate::{binaries::debian, tone::Pilot};
 /// Silence before the first word: baresip's jitter buffer settles after a switch of the source, and would
 /// swallow a syllable.
 const LEAD: Duration = Duration::from_millis(400);
-
-/// Silence after the last word, before the tone: longer than any endpointer waits for the end of a turn.
-///
-/// A tone under the words, however faint, makes Whisper write `Press for me` for `Transfer me`.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a file plays. At its end baresip falls silent, so it must outlast any call.
 const LENGTH: Duration = Duration::from_secs(180);
@@ -30,28 +25,31 @@ pub enum Voice {
     Slt,
 }
 
-/// Writes a sound file of `rate` Hz for a phone: `speech`, a pause, and then nothing but the pilot tone.
+/// Writes a sound file of `rate` Hz for a phone: `speech`, and then silence.
 ///
 /// Returns when the last word ends.
-pub(crate) fn write(
-    path: &Path,
-    speech: &Pcm,
-    pilot: Pilot,
-    rate: u32,
-) -> anyhow::Result<Duration> {
-    let samples_in = |duration: Duration| (duration.as_secs_f64() * f64::from(rate)) as usize;
-    let mut pcm = Pcm {
-        sample_rate: rate,
-        samples: vec![0; samples_in(LEAD)],
-    };
+pub(crate) fn write(path: &Path, speech: &Pcm, rate: u32) -> anyhow::Result<Duration> {
+    let mut pcm = silence(rate, LEAD);
     pcm.samples.extend(resample(speech, rate).samples);
     let spoken = pcm.duration();
-    pcm.samples.resize(pcm.samples.len() + samples_in(PAUSE), 0);
-    let words_and_pause = pcm.samples.len();
-    pcm.samples.resize(samples_in(LENGTH), 0);
-    pilot.play(&mut pcm, words_and_pause);
+    pcm.samples.resize(silence(rate, LENGTH).samples.len(), 0);
     write_wav(path, &pcm)?;
     Ok(spoken)
+}
+
+/// Writes a sound file of `rate` Hz with nothing but the pilot tone.
+pub(crate) fn write_pilot(path: &Path, pilot: Pilot, rate: u32) -> anyhow::Result<()> {
+    let mut pcm = silence(rate, LENGTH);
+    pilot.mix_under(&mut pcm);
+    write_wav(path, &pcm)
+}
+
+/// Nothing, for so long.
+pub(crate) fn silence(rate: u32, duration: Duration) -> Pcm {
+    Pcm {
+        sample_rate: rate,
+        samples: vec![0; (duration.as_secs_f64() * f64::from(rate)) as usize],
+    }
 }
 
 /// The voices, loaded once.

@@ -21,6 +21,7 @@ pub(crate) async fn phones_hear_each_other_through_the_carrier(world: World) -> 
     caller.established(&dialled).await?;
 
     let (near, far) = tokio::try_join!(caller.leg(0), callee.leg(0))?;
+    tokio::try_join!(caller.hum(), callee.hum())?;
     near.heard.wait_for_tone(Pilot::TARGET.narrow).await?;
     near.heard.wait_for_tone(Pilot::TARGET.wide).await?;
     far.heard.wait_for_tone(Pilot::CALLEE.narrow).await?;

@@ -114,12 +114,18 @@ async fn run(dir: &Path, screen: &Arc<Screen>) -> anyhow::Result<Vec<Step>> {
 
     screen.ladder_heading();
     let followers = screen::follow(screen, &world, &worker, &person, dir)?;
-    run_tool(&world, screen, "dialer", &["--to", CALLEE_NUMBER]).await?;
-    step("dialer", &mut since);
-
-    let id = person.incoming().await?;
-    step("dialer's end → the person's phone rings", &mut since);
-    person.answer(&id).await?;
+    let answered = async {
+        let id = person
+            .incoming()
+            .await
+            .context("the person's phone must ring")?;
+        person.answer(&id).await?;
+        anyhow::Ok(id)
+    };
+    // People pick up before the dialer has said that somebody will call them.
+    let dialer = run_tool(&world, screen, "dialer", &["--to", CALLEE_NUMBER]);
+    let ((), id) = tokio::try_join!(dialer, answered)?;
+    step("dialer, and the person answers", &mut since);
     let mut call = Call::answered(worker, person, id).await?;
     step("answered → end of the greeting", &mut since);
     call.ask_for(TARGET_NUMBER, REQUEST).await?;
@@ -169,6 +175,7 @@ async fn run_tool(world: &World, screen: &Screen, tool: &str, args: &[&str]) -> 
 /// The target's tone in the person's ear, and the person's in the target's.
 async fn prove_audio(screen: &Screen, call: &Call, target: &Phone) -> anyhow::Result<()> {
     let (near, far) = tokio::try_join!(call.phone.leg(1), target.leg(0))?;
+    tokio::try_join!(call.phone.hum(), target.hum())?;
     let theirs = target.settings().pilot.narrow;
     let level = near
         .heard

@@ -21,6 +21,9 @@ use tokio::task::JoinSet;
 
 use crate::Step;
 
+/// Fewer digits in a sentence are no telephone number: `One moment please.`
+const SHORTEST_NUMBER: usize = 3;
+
 /// Whose line it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Who {
@@ -173,7 +176,7 @@ fn reason(event: &WorkerEvent) -> Option<String> {
         }
         WorkerEvent::DialFailed { cause, .. } => format!("the call failed: {cause}"),
         WorkerEvent::Heard { text } => format!("understood “{text}”"),
-        WorkerEvent::Says { text } if !digits(text).is_empty() => {
+        WorkerEvent::Says { text } if digits(text).len() >= SHORTEST_NUMBER => {
             "reads the number back: what was heard is never trusted".to_owned()
         }
         WorkerEvent::Transferring => {
