@@ -51,8 +51,11 @@ const FRAMES: usize = 100;
 /// Turns that wait for the state machine; the person makes one in some seconds.
 const EVENTS: usize = 8;
 
-/// How long leaving the room may take once it is deleted; a joining under way ends before it.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call that is over waits for its joining, which takes 50 ms to 300 ms.
+const JOIN_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long leaving the room may take once it is deleted.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the deletion of a room is tried; a room that stays keeps a phone leg alive, which costs.
 const DELETE_ATTEMPTS: u32 = 3;
@@ -288,14 +291,31 @@ impl Shell {
 
     /// Hangs up: the room goes first, so that the phone is free even if leaving takes long.
     async fn close(mut self) {
+        // A room that is deleted under a joining is made anew by it.
+        let joined = self.call.has_joined() || self.join_settles().await;
         self.api.delete_room(&self.room).await;
         self.leave.cancel();
         if timeout(LEAVE_TIMEOUT, self.left.recv()).await.is_err() {
             warn!("leaving the room takes too long");
         }
-        if !self.call.has_joined() {
-            // Our joining, which went on meanwhile, has made the room anew.
+        if !joined {
             self.api.delete_room(&self.room).await;
+        }
+    }
+
+    /// Waits until we are in the room, or have given it up. False when neither came soon.
+    async fn join_settles(&mut self) -> bool {
+        let joined = async {
+            while let Some(input) = self.inputs.recv().await {
+                if matches!(input, Input::Joined) {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = joined => true,
+            _ = self.left.recv() => true,
+            () = sleep(JOIN_PATIENCE) => false,
         }
     }
 }

@@ -60,7 +60,11 @@ impl Presence {
     /// Joins and stays until the room ends or `leave` is cancelled.
     pub(super) async fn attend(mut self, leave: CancellationToken) {
         let options = RoomOptions::default();
-        let (room, mut events) = match Room::connect(&self.url, &self.token, options).await {
+        let joined = tokio::select! {
+            joined = Room::connect(&self.url, &self.token, options) => joined,
+            () = leave.cancelled() => return,
+        };
+        let (room, mut events) = match joined {
             Ok(joined) => joined,
             Err(error) => {
                 warn!(%error, "cannot join the room");
