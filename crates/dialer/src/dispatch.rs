@@ -5,6 +5,7 @@ use std::time::Duration;
 use livekit_api::services::agent_dispatch::AgentDispatchClient;
 use livekit_api::services::room::RoomClient;
 use livekit_api::services::{ServerError, ServerErrorCode, ServiceError};
+use livekit_protocol::participant_info::Kind;
 use livekit_protocol::{AgentDispatch, CreateAgentDispatchRequest, Job, JobStatus};
 use secrecy::ExposeSecret as _;
 use sip_config::LiveKitSettings;
@@ -24,8 +25,20 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// A dispatch that a worker has taken.
 pub(crate) struct Taken {
     pub(crate) dispatch_id: String,
-    /// `None`: the call ended before it was seen in the room, together with the room.
-    pub(crate) job: Option<Job>,
+    pub(crate) sign: Sign,
+}
+
+/// How it shows that a worker has taken the call.
+pub(crate) enum Sign {
+    /// LiveKit lists the job.
+    Job(Job),
+    /// The agent is in the room, and its job not listed yet.
+    ///
+    /// livekit-server lists the first job after a worker has registered up to 5 s late: it first waits
+    /// for all servers to say which workers they have (`CheckEnabledTimeout`), and meanwhile the job runs.
+    Agent,
+    /// The room is gone already: the worker ends it with the call.
+    Over,
 }
 
 /// Asks LiveKit to dispatch the agent, and waits until a worker has taken the job.
@@ -56,11 +69,11 @@ pub(crate) async fn dispatch(
             return Err(error);
         }
     };
-    let failure = match timeout(patience, wait_for_job(&client, &dispatch)).await {
-        Ok(Ok(job)) => {
+    let failure = match timeout(patience, wait_for_worker(livekit, &client, &dispatch)).await {
+        Ok(Ok(sign)) => {
             return Ok(Taken {
                 dispatch_id: dispatch.id,
-                job,
+                sign,
             });
         }
         Ok(Err(error)) => DialerError::from_service(livekit, error),
@@ -74,24 +87,33 @@ pub(crate) async fn dispatch(
         Withdrawal::Deleted => Err(failure),
         Withdrawal::WasGone => Ok(Taken {
             dispatch_id: dispatch.id,
-            job: None,
+            sign: Sign::Over,
         }),
     }
 }
 
-/// Looks at the dispatch until it has a job that a worker has taken, or is gone.
-async fn wait_for_job(
+/// Looks at the dispatch and into the room until a worker has taken the job, or all is over.
+async fn wait_for_worker(
+    livekit: &LiveKitSettings,
     client: &AgentDispatchClient,
     dispatch: &AgentDispatch,
-) -> Result<Option<Job>, ServiceError> {
+) -> Result<Sign, ServiceError> {
+    let rooms = rooms(livekit);
     let start = Instant::now();
     loop {
         let Some(seen) = client.get_dispatch(&dispatch.id, &dispatch.room).await? else {
-            return Ok(None);
+            return Ok(Sign::Over);
         };
         let jobs = seen.state.unwrap_or_default().jobs;
         if let Some(job) = jobs.into_iter().find(is_taken) {
-            return Ok(Some(job));
+            return Ok(Sign::Job(job));
+        }
+        let present = rooms.list_participants(&dispatch.room).await?;
+        if present
+            .iter()
+            .any(|participant| participant.kind() == Kind::Agent)
+        {
+            return Ok(Sign::Agent);
         }
         let pause = start.elapsed() / 10;
         sleep(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
@@ -120,12 +142,7 @@ pub(crate) async fn withdraw(
     livekit: &LiveKitSettings,
     call: &Call,
 ) -> Result<Withdrawal, DialerError> {
-    let rooms = RoomClient::with_api_key(
-        &livekit.api_url(),
-        &livekit.api_key,
-        livekit.api_secret.expose_secret(),
-    );
-    match rooms.delete_room(&call.room).await {
+    match rooms(livekit).delete_room(&call.room).await {
         Ok(()) => Ok(Withdrawal::Deleted),
         Err(ServiceError::Twirp(ServerError::Twirp(refusal)))
             if refusal.code == ServerErrorCode::NOT_FOUND =>
@@ -146,4 +163,12 @@ fn client(livekit: &LiveKitSettings) -> AgentDispatchClient {
         livekit.api_secret.expose_secret(),
     )
     .with_failover(false)
+}
+
+fn rooms(livekit: &LiveKitSettings) -> RoomClient {
+    RoomClient::with_api_key(
+        &livekit.api_url(),
+        &livekit.api_key,
+        livekit.api_secret.expose_secret(),
+    )
 }

@@ -16,7 +16,7 @@ use transfer_core::JobMetadata;
 
 use crate::call::Call;
 use crate::cli::Args;
-use crate::dispatch::Taken;
+use crate::dispatch::{Sign, Taken};
 use crate::error::DialerError;
 
 /// What `--json` prints.
@@ -66,7 +66,7 @@ pub(crate) fn dispatched(args: &Args, call: &Call, taken: &Taken) {
         println!("\u{2705} Call Dispatched Successfully!");
         println!("Dispatch ID: {}", taken.dispatch_id);
     }
-    if taken.job.is_none() {
+    if matches!(taken.sign, Sign::Over) {
         eprintln!("note: the call is over already; the worker's log says how it ended");
     }
 }
@@ -97,7 +97,10 @@ fn warnings(args: &Args) {
 }
 
 fn print_json(call: &Call, taken: Option<&Taken>) {
-    let job = taken.and_then(|taken| taken.job.as_ref());
+    let job = taken.and_then(|taken| match &taken.sign {
+        Sign::Job(job) => Some(job),
+        Sign::Agent | Sign::Over => None,
+    });
     let report = Report {
         room: &call.room,
         agent_name: &call.agent_name,

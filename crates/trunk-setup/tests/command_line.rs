@@ -123,7 +123,7 @@ fn a_list_needs_no_trunk_settings() {
         &output,
         2,
         expect![[r#"
-            ❌ Failed to update trunk: 3 settings are missing or wrong
+            ❌ Failed to list trunks: 3 settings are missing or wrong
               LIVEKIT_URL is missing
                 expected: a URL such as wss://my-project.livekit.cloud or ws://127.0.0.1:7880
                 needed by: dialer, trunk-setup, voice-agent
@@ -150,7 +150,7 @@ fn a_server_that_is_not_there_is_named() {
         &output,
         3,
         expect![[r#"
-            ❌ Failed to update trunk: cannot reach LiveKit at http://127.0.0.1:9: Connection refused (os error 111)
+            ❌ Failed to list trunks: cannot reach LiveKit at http://127.0.0.1:9: Connection refused (os error 111)
             hint: check LIVEKIT_URL, and that the server is running
         "#]],
     );
