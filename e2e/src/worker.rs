@@ -149,6 +149,42 @@ impl Worker {
         self.events.find(what, pick).await
     }
 
+    /// Waits until a dial has failed: why, and the SIP status if there was one.
+    pub async fn dial_failure(&self) -> anyhow::Result<(String, Option<u16>)> {
+        let pick = |event: &WorkerEvent| {
+            if let WorkerEvent::DialFailed { cause, sip_status } = event {
+                Some((cause.clone(), *sip_status))
+            } else {
+                None
+            }
+        };
+        self.find("a failed dial", pick).await
+    }
+
+    /// Waits until a transfer has failed: why, and the SIP status if there was one.
+    pub async fn transfer_failure(&self) -> anyhow::Result<(String, Option<u16>)> {
+        let pick = |event: &WorkerEvent| {
+            if let WorkerEvent::TransferFailed { cause, sip_status } = event {
+                Some((cause.clone(), *sip_status))
+            } else {
+                None
+            }
+        };
+        self.find("a failed transfer", pick).await
+    }
+
+    /// Waits until the job has ended: how.
+    pub async fn job_outcome(&self) -> anyhow::Result<String> {
+        let pick = |event: &WorkerEvent| {
+            if let WorkerEvent::JobEnded { outcome } = event {
+                Some(outcome.clone())
+            } else {
+                None
+            }
+        };
+        self.find("the end of the job", pick).await
+    }
+
     /// Waits for the first event equal to `event`.
     pub async fn expect(&self, event: WorkerEvent) -> anyhow::Result<()> {
         self.find(&format!("{event:?}"), |seen| (*seen == event).then_some(()))

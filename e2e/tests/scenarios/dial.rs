@@ -5,7 +5,7 @@ use e2e::{
     party::{CALLEE_NUMBER, LIVEKIT_SIP, number_answered_with},
     phone::{EventKind, PhoneSettings},
     wire,
-    worker::{Worker, WorkerEvent},
+    worker::Worker,
     world::World,
 };
 
@@ -91,12 +91,7 @@ async fn expect_failure(
     status: Option<u16>,
     cause: &str,
 ) -> anyhow::Result<()> {
-    let (why, sip_status) = worker
-        .find("a failed dial", |event| match event {
-            WorkerEvent::DialFailed { cause, sip_status } => Some((cause.clone(), *sip_status)),
-            _ => None,
-        })
-        .await?;
+    let (why, sip_status) = worker.dial_failure().await?;
     ensure!(
         sip_status == status,
         "the worker must know that the status was {status:?}, not {sip_status:?}"
@@ -105,12 +100,7 @@ async fn expect_failure(
         why.contains(cause),
         "the cause must be `{cause}`, not `{why}`"
     );
-    let outcome = worker
-        .find("the end of the job", |event| match event {
-            WorkerEvent::JobEnded { outcome } => Some(outcome.clone()),
-            _ => None,
-        })
-        .await?;
+    let outcome = worker.job_outcome().await?;
     ensure!(
         outcome.contains(cause),
         "the job must end with `{cause}`, not `{outcome}`"

@@ -68,6 +68,7 @@ pub(crate) fn run(scenarios: &'static [Scenario]) -> ExitCode {
 }
 
 /// Runs the scenario inside, and gives its report when it fails.
+#[expect(clippy::print_stdout, reason = "this is the program's output")]
 fn outer(scenario: Scenario, keep: bool) -> Result<(), Failed> {
     let start = Instant::now();
     let dir = tempfile::Builder::new()
@@ -116,6 +117,7 @@ fn report(error: anyhow::Error) -> Failed {
 }
 
 /// Process 1 of the namespace: runs the scenario and prints why it failed.
+#[expect(clippy::print_stdout, reason = "the outer process reads this")]
 fn inner(scenario: Scenario, dir: &Path) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime needs threads and epoll");
     let outcome = runtime.block_on(async {

@@ -110,16 +110,11 @@ async fn failed_transfer(world: World, status: u16) -> anyhow::Result<World> {
     let mut call = Call::placed(&world, PhoneSettings::callee()).await?;
     let from = call.worker.events().len();
     call.ask_for_transfer("Transfer me.").await?;
-    call.worker
-        .find("a failed transfer", |event| match event {
-            WorkerEvent::TransferFailed { sip_status, .. } => Some(*sip_status == Some(status)),
-            _ => None,
-        })
-        .await
-        .and_then(|right| {
-            ensure!(right, "the worker must know that the status was {status}");
-            Ok(())
-        })?;
+    let (_, sip_status) = call.worker.transfer_failure().await?;
+    ensure!(
+        sip_status == Some(status),
+        "the worker must know that the status was {status}, not {sip_status:?}"
+    );
     let failed = call.worker.events().position_after(from, |event| {
         matches!(event, WorkerEvent::TransferFailed { .. })
     });

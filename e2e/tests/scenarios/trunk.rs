@@ -19,12 +19,7 @@ pub(crate) async fn trunk_setup_repairs_a_wrong_password(world: World) -> anyhow
         .run("dialer", &["--to", CALLEE_NUMBER])
         .await?
         .expect_success()?;
-    let cause = worker
-        .find("a failed dial", |event| match event {
-            WorkerEvent::DialFailed { cause, .. } => Some(cause.clone()),
-            _ => None,
-        })
-        .await?;
+    let (cause, _) = worker.dial_failure().await?;
     ensure!(
         cause.contains("credentials"),
         "the cause must be the credentials, not `{cause}`"

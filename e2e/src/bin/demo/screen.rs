@@ -6,7 +6,7 @@ use std::{
     io::{IsTerminal, Write, stdout},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -51,7 +51,7 @@ impl Who {
 }
 
 pub(crate) struct Screen {
-    start: Instant,
+    start: SystemTime,
     colours: bool,
 }
 
@@ -59,22 +59,31 @@ impl Screen {
     pub(crate) fn new() -> Self {
         let colours = stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
         Self {
-            start: Instant::now(),
+            start: SystemTime::now(),
             colours,
         }
     }
 
     pub(crate) fn line(&self, who: Who, text: &str) {
+        self.line_at(SystemTime::now(), who, text);
+    }
+
+    /// A line about something that was seen a little late: tshark takes half a second.
+    fn line_at(&self, when: SystemTime, who: Who, text: &str) {
         let (name, colour) = who.looks();
-        let text = format!(
-            "{:7.2}  {name:<7}{text}",
-            self.start.elapsed().as_secs_f64()
-        );
+        let text = format!("{:7.2}  {name:<7}{text}", self.seconds(when));
         self.print(&if self.colours {
             format!("\x1b[{colour}m{text}\x1b[0m")
         } else {
             text
         });
+    }
+
+    /// Seconds since the start; the clock of this machine may be set back meanwhile, which counts as none.
+    fn seconds(&self, when: SystemTime) -> f64 {
+        when.duration_since(self.start)
+            .unwrap_or_default()
+            .as_secs_f64()
     }
 
     pub(crate) fn ladder_heading(&self) {
@@ -132,7 +141,7 @@ pub(crate) fn follow(
     let (messages, on_screen) = (world.capture.messages().clone(), screen.clone());
     followers.spawn(messages.follow(move |message| {
         if let Some(rung) = Ladder::untimed_rung(message) {
-            on_screen.line(Who::Sip, &rung);
+            on_screen.line_at(UNIX_EPOCH + message.at, Who::Sip, &rung);
         }
     }));
 
@@ -156,7 +165,7 @@ pub(crate) fn follow(
 }
 
 fn note(transcript: &Mutex<File>, screen: &Screen, who: &str, text: &str) {
-    let seconds = screen.start.elapsed().as_secs_f64();
+    let seconds = screen.seconds(SystemTime::now());
     let mut file = transcript.lock().unwrap_or_else(PoisonError::into_inner);
     // The same words are on the screen; a full disk shows there.
     drop(writeln!(file, "{seconds:7.2}  {who}: {text}"));
