@@ -118,7 +118,7 @@ fn inventory(scope: Scope) -> String {
     let models = MODELS.iter().map(|model| model.name.to_owned());
     servers
         .chain(models)
-        .chain([format!("{packages} Debian packages")])
+        .chain([format!("Debian packages ({packages})")])
         .collect::<Vec<_>>()
         .join(", ")
 }
