@@ -64,7 +64,7 @@ fn help_of_start_tells_how_it_ends() {
 
               --drain-timeout <SECONDS>
                   Seconds that running calls get to end by themselves
-          
+
                   [default: 3600]
 
           -h, --help
@@ -114,7 +114,9 @@ fn options_are_settings_and_a_bad_one_is_named() {
 fn check_help(args: &[&str], expect: Expect) {
     let output = voice_agent(args);
     assert!(output.status.success());
-    expect.assert_eq(&String::from_utf8(output.stdout).unwrap());
+    let help = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = help.lines().map(str::trim_end).collect();
+    expect.assert_eq(&(lines.join("\n") + "\n"));
 }
 
 /// Runs the command where there is no environment and no `.env`.
