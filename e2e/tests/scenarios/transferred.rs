@@ -60,9 +60,10 @@ pub(crate) async fn expect_transferred(
     .await?;
 
     // On the wire.
+    let refer_to = wire::refer_target(&world.capture).await?;
     ensure!(
-        wire::refer_target(&world.capture).await? == format!("<sip:{number}@{DOMAIN}>"),
-        "another Refer-To"
+        refer_to == format!("<sip:{number}@{DOMAIN}>"),
+        "the REFER named {refer_to}"
     );
     ensure!(
         wire::refer_answer(&world.capture).await? == 202,
