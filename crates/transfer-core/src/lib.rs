@@ -28,7 +28,9 @@ mod transfer;
 
 pub use dial::DialFailure;
 pub use job_metadata::{JobMetadata, MetadataWarning, ParseJobMetadataError};
-pub use phone_number::{ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity};
+pub use phone_number::{
+    ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity, mask_digits,
+};
 pub use refer_target::{ParseReferTargetError, ReferTarget};
 pub use sip_domain::{ParseSipDomainError, SipDomain};
 pub use sip_header::{FORWARDED_PREFIX, SipHeader, SipHeaderError};

@@ -150,6 +150,25 @@ impl<'de> Deserialize<'de> for PhoneNumber {
     }
 }
 
+/// Hides the phone numbers in a name that goes to a log: `call-91********10-k3v9x0a7c2mq`.
+///
+/// A room is found by the rest of its name. Runs of digits shorter than a phone number stay.
+pub fn mask_digits(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    for run in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = run.bytes().take_while(u8::is_ascii_digit).count();
+        match digits < MIN_DIGITS {
+            true => masked.push_str(run),
+            false => {
+                masked.push_str(&run[..2]);
+                masked.extend(std::iter::repeat_n('*', digits - 4));
+                masked.push_str(&run[digits - 2..]);
+            }
+        }
+    }
+    masked
+}
+
 /// Returns the identity of the participant who was dialled at `number`: `sip_+15550001234`.
 pub fn identity(number: &PhoneNumber) -> String {
     format!("sip_{number}")

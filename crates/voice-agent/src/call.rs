@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, error, info, warn};
-use transfer_core::{TransferOutcome, identity};
+use transfer_core::{TransferOutcome, identity, mask_digits};
 
 pub(crate) use self::{
     dial::DialSettings,
@@ -87,7 +87,7 @@ impl Api {
             }
         }
         error!(
-            room,
+            room = mask_digits(room),
             "the room was not deleted, its phone may still be connected"
         );
     }

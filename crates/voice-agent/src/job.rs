@@ -7,7 +7,7 @@ use sip_config::{AgentSettings, LiveKitSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
-use transfer_core::JobMetadata;
+use transfer_core::{JobMetadata, mask_digits};
 
 use crate::{
     Speech,
@@ -43,7 +43,7 @@ impl Agent {
     ///
     /// `end` asks for a clean end.
     pub async fn run(self: Arc<Self>, job: Assignment, end: CancellationToken) -> JobStatus {
-        let span = info_span!("call", room = job.room);
+        let span = info_span!("call", room = mask_digits(&job.room));
         let room = job.room.clone();
         async {
             let setup = match self.prepare(job) {
@@ -63,7 +63,7 @@ impl Agent {
     }
 
     fn prepare(&self, job: Assignment) -> anyhow::Result<Setup> {
-        info!("Connecting to room: {}", job.room);
+        info!("Connecting to room: {}", mask_digits(&job.room));
         let (metadata, warnings) = JobMetadata::parse(&job.metadata)?;
         for warning in warnings {
             warn!("job metadata: {warning}");

@@ -374,3 +374,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn names_keep_their_letters_and_lose_their_numbers() {
+    let check = |name: &str, masked: &str| assert_eq!(mask_digits(name), masked, "{name}");
+    check(
+        "call-919876543210-k3v9x0a7c2mq",
+        "call-91********10-k3v9x0a7c2mq",
+    );
+    check("call-_+919876543210_8Fk2", "call-_+91********10_8Fk2");
+    check("1234567", "12***67");
+    check("room-123456", "room-123456");
+    check("+1555000123é4", "+15******23é4");
+    check("", "");
+}

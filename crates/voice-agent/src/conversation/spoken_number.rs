@@ -33,7 +33,25 @@ impl SpokenNumber {
     ///
     /// Without a plus they are a national number of the named country, else of `default_region`, and
     /// only then an international one whose plus was lost on the way.
+    /// Of a number that is too long, four equal digits in a row are taken for the three that were said:
+    /// Whisper hears "five five five" as 5555. It is read back before anything is done with it.
     pub fn phone_number(
+        &self,
+        default_region: Option<Region>,
+    ) -> Result<PhoneNumber, ParsePhoneNumberError> {
+        match self.as_heard(default_region) {
+            Err(error @ ParsePhoneNumberError::TooLong { .. }) => {
+                let shortened = Self {
+                    digits: without_fourth_in_a_row(&self.digits),
+                    ..self.clone()
+                };
+                shortened.as_heard(default_region).map_err(|_| error)
+            }
+            result => result,
+        }
+    }
+
+    fn as_heard(
         &self,
         default_region: Option<Region>,
     ) -> Result<PhoneNumber, ParsePhoneNumberError> {
@@ -57,6 +75,17 @@ impl SpokenNumber {
     fn may_lack_plus(&self) -> bool {
         self.digits.len() >= SHORTEST_WITHOUT_PLUS
     }
+}
+
+/// `155550001234` to `15550001234`.
+fn without_fourth_in_a_row(digits: &str) -> String {
+    let mut kept: Vec<char> = Vec::with_capacity(digits.len());
+    for digit in digits.chars() {
+        if !kept.ends_with(&[digit; 3]) {
+            kept.push(digit);
+        }
+    }
+    kept.into_iter().collect()
 }
 
 /// Digits from which a number without a plus may be an international one; national numbers have ten
@@ -286,7 +315,7 @@ fn repeated(times: usize, of: &Token) -> Option<String> {
 fn repetition(token: &Token) -> Option<usize> {
     match token.word()? {
         "double" | "doubles" => Some(2),
-        "triple" | "triples" | "tripled" | "treble" => Some(3),
+        "triple" | "triples" | "tripled" | "tripple" | "treble" => Some(3),
         "quadruple" => Some(4),
         _ => None,
     }
@@ -564,6 +593,24 @@ mod tests {
             "Plus one five 55, double zero, zero, well 34.",
             "+15550001234",
         );
+    }
+
+    #[test]
+    fn a_digit_too_many_in_a_run_is_dropped_from_a_number_that_is_too_long() {
+        let number = |text: &str| {
+            SpokenNumber::find(text)
+                .expect("there is a number")
+                .phone_number(None)
+        };
+        let expected: PhoneNumber = "+15550001234".parse().unwrap();
+        for text in [
+            "Transfer me to plus 15555-Tripple 01234",
+            "plus 1 555 0000 1234",
+            "plus 1 5555 0000 1234",
+        ] {
+            assert_eq!(number(text), Ok(expected.clone()), "{text}");
+        }
+        assert!(number("plus 1 555 000 12345").is_err());
     }
 
     #[test]

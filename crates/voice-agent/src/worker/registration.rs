@@ -12,6 +12,7 @@ use std::{
 
 use rand::{Rng as _, rngs::SmallRng};
 use tracing::{debug, info, warn};
+use transfer_core::mask_digits;
 
 use super::messages::{
     Assignment, JobId, JobOffer, JobStatus, Registered, ServerMessage, WorkerMessage, WorkerStatus,
@@ -337,7 +338,7 @@ impl Registration {
         info!(
             job_id = %offer.id,
             dispatch_id = offer.dispatch_id,
-            room = offer.room,
+            room = mask_digits(&offer.room),
             "received job request"
         );
         if !self.is_available() {
