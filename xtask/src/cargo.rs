@@ -18,11 +18,24 @@ pub(crate) fn root() -> &'static Path {
         .expect("xtask lies in the workspace")
 }
 
-/// `cargo <arguments>` in the workspace.
+/// `cargo <arguments>` in the workspace, as if typed in a shell.
+///
+/// `cargo run` describes this package in the environment. Build scripts that look there, ring's for one, would
+/// run again with everything above them each time that a user changes between `cargo xtask` and `cargo run`.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = process::command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
+    forget_this_package(&mut command);
     command
+}
+
+fn forget_this_package(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name.as_ref());
+        }
+    }
 }
 
 /// As [`command`], where no build script can reach a network: `cargo fetch` must have run before.
@@ -37,6 +50,7 @@ pub(crate) fn offline(arguments: &[&str], more: &[&str]) -> Command {
         .args(["--locked", "--offline"])
         .args(more)
         .current_dir(root());
+    forget_this_package(&mut command);
     command
 }
 

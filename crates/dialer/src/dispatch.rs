@@ -31,7 +31,7 @@ pub(crate) struct Taken {
 /// How it shows that a worker has taken the call.
 pub(crate) enum Sign {
     /// LiveKit lists the job.
-    Job(Job),
+    Job(Box<Job>),
     /// The agent is in the room, and its job not listed yet.
     ///
     /// livekit-server lists the first job after a worker has registered up to 5 s late: it first waits
@@ -106,7 +106,7 @@ async fn wait_for_worker(
         };
         let jobs = seen.state.unwrap_or_default().jobs;
         if let Some(job) = jobs.into_iter().find(is_taken) {
-            return Ok(Sign::Job(job));
+            return Ok(Sign::Job(Box::new(job)));
         }
         let present = rooms.list_participants(&dispatch.room).await?;
         if present

@@ -117,7 +117,7 @@ impl Piper {
 
     /// Speaks a text in one piece.
     ///
-    /// The audio comes when all of it is ready, so give long texts clause by clause ([`clauses`]).
+    /// The audio comes when all of it is ready, so give long texts clause by clause ([`clauses()`]).
     /// A text without words gives none, and no text sounds the same twice unless the voice is
     /// [`Self::steady`].
     ///
