@@ -4,6 +4,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::LazyLock,
 };
 
 use anyhow::{Context, bail};
@@ -11,11 +12,22 @@ use serde::Deserialize;
 
 use crate::process;
 
+/// The folder of this package.
+///
+/// `cargo xtask` names it at run time. What was compiled in is another checkout's when both share a target
+/// folder, so it only serves a binary that is started by hand.
+pub(crate) fn package() -> &'static Path {
+    static PACKAGE: LazyLock<PathBuf> = LazyLock::new(|| {
+        env::var_os("CARGO_MANIFEST_DIR")
+            .unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into())
+            .into()
+    });
+    &PACKAGE
+}
+
 /// The folder of the workspace manifest.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the workspace")
+    package().parent().expect("xtask lies in the workspace")
 }
 
 /// `cargo <arguments>` in the workspace, as if typed in a shell.

@@ -15,7 +15,7 @@ use super::{
     go::Go,
     wheel::sha256,
 };
-use crate::{process, progress::Progress};
+use crate::{cargo, process, progress::Progress};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Server {
@@ -36,7 +36,7 @@ pub(crate) struct Server {
 enum Recipe {
     /// `go install <package>@v<version>`; the binary gets the name of the package's last part.
     Package(&'static str),
-    /// `go install tool` in a module of ours. For modules that replace dependencies: `go install` refuses those.
+    /// `go install tool` in a module of ours, a folder of this package. For modules that replace dependencies: `go install` refuses those.
     Tool {
         name: &'static str,
         module: &'static str,
@@ -60,7 +60,7 @@ pub(crate) const LIVEKIT_SIP: Server = Server {
     variable: "LIVEKIT_SIP_BIN",
     recipe: Recipe::Tool {
         name: "livekit-sip",
-        module: concat!(env!("CARGO_MANIFEST_DIR"), "/livekit-sip"),
+        module: "livekit-sip",
     },
     packages: debian::LIVEKIT_SIP,
     takes: "about 2 min",
@@ -127,7 +127,9 @@ impl Server {
                         .expect("a package has a last part")
                 }
                 Recipe::Tool { name, module } => {
-                    command.args(["-mod=readonly", "tool"]).current_dir(module);
+                    command
+                        .args(["-mod=readonly", "tool"])
+                        .current_dir(cargo::package().join(module));
                     name
                 }
             };
@@ -174,7 +176,7 @@ impl Server {
         match &self.recipe {
             Recipe::Package(package) => Ok(format!("go install {package}@v{}", self.version)),
             Recipe::Tool { module, .. } => {
-                let sum = sha256(&Path::new(module).join("go.sum"))?;
+                let sum = sha256(&cargo::package().join(module).join("go.sum"))?;
                 Ok(format!(
                     "go install tool, {} v{}, go.sum sha256:{sum}",
                     self.module, self.version
