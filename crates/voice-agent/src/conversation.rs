@@ -43,6 +43,11 @@ pub enum Heard {
     TransferUnconfirmed(Doubt),
 }
 
+/// Whether a sentence says no more than yes or no.
+pub(crate) fn is_yes_or_no(text: &str) -> bool {
+    matches!(Intent::of(text), Intent::Yes | Intent::No)
+}
+
 /// Whether a sentence agrees to what was asked, or declines; `None` when it does neither.
 pub(crate) fn consent(text: &str) -> Option<bool> {
     match Intent::of(text) {

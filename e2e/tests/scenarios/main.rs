@@ -6,6 +6,7 @@
 mod dial;
 mod dial_rows;
 mod fixtures;
+mod handover;
 mod inbound;
 mod runner;
 mod transfer;
@@ -24,6 +25,12 @@ fn main() -> std::process::ExitCode {
         transfer::transfer_to_the_spoken_number_over_g711,
         transfer::carrier_refuses_refer_603_and_the_caller_talks_on,
         transfer::target_busy_486_and_the_caller_talks_on,
+        handover::a_refused_refer_becomes_a_bridge,
+        handover::a_caller_who_hangs_up_stops_the_bridged_target_ringing,
+        handover::a_warm_transfer_is_private_until_the_target_accepts,
+        handover::a_target_who_declines_gives_the_caller_back,
+        handover::a_target_who_hangs_up_in_the_briefing_gives_the_caller_back,
+        handover::a_caller_who_hangs_up_on_hold_frees_the_target,
         dial::callee_declines,
         dial::callee_does_not_answer,
         dial::callee_is_busy,

@@ -19,7 +19,7 @@ use super::{
     attributes::CallStatus,
     handover::{Audience, Handover, Step},
 };
-use crate::conversation::{Action, Heard, Reply, TransferRequest};
+use crate::conversation::{Action, Heard, Reply, TransferRequest, is_yes_or_no};
 
 /// How long a callee who picks up is given to say hello before the agent speaks.
 ///
@@ -37,9 +37,6 @@ const INBOUND_GREETING_LIMIT: Duration = Duration::from_secs(3);
 
 /// Words of a first turn that can be no more than a salutation: "Yes, hello?", "Miller, good day".
 const SALUTATION: usize = 3;
-
-/// Words of a turn that answers a question of ours, such as "Yes, please".
-const SHORT_ANSWER: usize = 2;
 
 /// How long nobody may speak before the agent says something. LiveKit calls it user away.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -234,7 +231,7 @@ pub(crate) struct Call {
     greeted: bool,
     /// Words in the turn that the conversation thinks about.
     words: usize,
-    /// The last thing that the person said in more than a word or two.
+    /// The last thing that the person said besides yes and no.
     request: String,
     /// A turn that came while the conversation was thinking about the one before.
     waiting_turn: Option<Heard>,
@@ -441,7 +438,7 @@ impl Call {
             self.hand_over(now, |handover| handover.turn(&first));
             return;
         }
-        if first.split_whitespace().count() > SHORT_ANSWER {
+        if !is_yes_or_no(&first) {
             self.request.clone_from(&first);
         }
         let heard = Heard::Turn { first, second };

@@ -396,7 +396,7 @@ fn a_carrier_that_refuses_refer_makes_the_agent_call_the_target_itself() {
         call.outputs(),
         [Output::CallTarget {
             number,
-            request: String::new()
+            request: "Transfer me.".to_owned()
         }]
     );
 
@@ -618,6 +618,6 @@ fn refer(uri: &str) -> Output {
     Output::Refer {
         identity: "sip_+15550001111".to_owned(),
         target,
-        request: String::new(),
+        request: "Transfer me.".to_owned(),
     }
 }
