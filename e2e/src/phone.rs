@@ -265,9 +265,19 @@ impl Phone {
         self.control.command("hangup", "").await.map(drop)
     }
 
+    /// Makes `call`, of several, the one that is spoken into, hung up, and answered.
+    pub async fn turn_to(&self, call: &CallId) -> anyhow::Result<()> {
+        let answer = self.control.command("callfind", &call.to_string()).await?;
+        ensure!(
+            answer.contains("setting current call"),
+            "baresip does not know the call {call}: {answer}"
+        );
+        Ok(())
+    }
+
     /// Hangs up `call`, whichever others the phone is in.
     pub async fn hang_up_call(&self, call: &CallId) -> anyhow::Result<()> {
-        self.control.command("callfind", &call.to_string()).await?;
+        self.turn_to(call).await?;
         self.hang_up().await
     }
 

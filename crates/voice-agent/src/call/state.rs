@@ -325,6 +325,10 @@ impl Call {
             Input::Phone { identity, status } => {
                 self.identity = Some(identity);
                 self.status = Some(status);
+                // The carrier has ended the leg; livekit-sip may keep the participant for seconds more.
+                if status == CallStatus::Hangup {
+                    self.phone_left(now);
+                }
                 self.check_answered(now);
             }
             Input::PhoneLeft => self.phone_left(now),

@@ -312,6 +312,17 @@ fn a_leg_that_does_not_leave_after_the_success_is_ended() {
 }
 
 #[test]
+fn a_leg_that_has_ended_counts_as_gone_though_its_participant_lingers() {
+    let mut call = TestCall::transferring();
+    call.handle(Input::Transferred(Ok(())));
+
+    call.handle(phone(CallStatus::Hangup));
+
+    let outcome = Outcome::Transferred(TransferOutcome::LeftUnconfirmed);
+    assert_eq!(call.outputs(), [Output::End(outcome)]);
+}
+
+#[test]
 fn a_caller_who_leaves_before_the_verdict_was_not_connected_for_sure() {
     for (answer, outcome) in [
         (TransferAnswer::Success(None), UNCONFIRMED),
