@@ -314,12 +314,11 @@ fn a_leg_that_does_not_leave_after_the_success_is_ended() {
 #[test]
 fn a_leg_that_has_ended_counts_as_gone_though_its_participant_lingers() {
     let mut call = TestCall::transferring();
-    call.handle(Input::Transferred(Ok(())));
+    call.handle(Input::Transferred(TransferAnswer::Success(None)));
 
     call.handle(phone(CallStatus::Hangup));
 
-    let outcome = Outcome::Transferred(TransferOutcome::LeftUnconfirmed);
-    assert_eq!(call.outputs(), [Output::End(outcome)]);
+    assert_eq!(call.outputs(), [Output::End(UNCONFIRMED)]);
 }
 
 #[test]
