@@ -7,13 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use livekit_api::services::{
-    room::RoomClient,
-    sip::{CreateSIPDispatchRuleOptions, CreateSIPInboundTrunkOptions, SIPClient},
-};
-use livekit_protocol::{
-    RoomAgentDispatch, RoomConfiguration, SipDispatchRuleIndividual, sip_dispatch_rule::Rule,
-};
+use livekit_api::services::{room::RoomClient, sip::SIPClient};
 use speech::{ModelsDir, Whisper};
 
 use crate::{
@@ -40,7 +34,7 @@ pub struct World {
     sip: SIPClient,
     pub capture: Capture,
     _carrier: Carrier,
-    _livekit_sip: LiveKitSip,
+    livekit_sip: Option<LiveKitSip>,
     _livekit_server: LiveKitServer,
     _redis: Redis,
 }
@@ -77,7 +71,7 @@ impl World {
             sip: SIPClient::with_api_key(URL, API_KEY, API_SECRET),
             capture,
             _carrier: carrier,
-            _livekit_sip: livekit_sip,
+            livekit_sip: Some(livekit_sip),
             _livekit_server: livekit_server,
             _redis: redis,
         };
@@ -142,39 +136,18 @@ impl World {
             .map(drop)
     }
 
-    /// Sends calls to the trunk's number to a room of their own, with an agent of `agent_name`.
-    pub async fn route_inbound_calls(&self, agent_name: &str) -> anyhow::Result<()> {
-        let trunk = self.sip.create_sip_inbound_trunk(
-            "inbound".to_owned(),
-            vec![TRUNK_NUMBER.to_owned()],
-            CreateSIPInboundTrunkOptions {
-                allowed_addresses: Some(vec![CARRIER.to_string()]),
-                ..Default::default()
-            },
-        );
-        let trunk = trunk.await.context("cannot create the inbound trunk")?;
-        let agent = RoomAgentDispatch {
-            agent_name: agent_name.to_owned(),
-            ..Default::default()
-        };
-        self.sip
-            .create_sip_dispatch_rule(
-                Rule::DispatchRuleIndividual(SipDispatchRuleIndividual {
-                    room_prefix: "call-".to_owned(),
-                    ..Default::default()
-                }),
-                CreateSIPDispatchRuleOptions {
-                    trunk_ids: vec![trunk.sip_trunk_id],
-                    room_config: Some(RoomConfiguration {
-                        agents: vec![agent],
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                },
-            )
-            .await
-            .context("cannot create the dispatch rule")?;
-        Ok(())
+    /// Sends calls to the trunk's number to the agent, as a user does.
+    pub async fn route_inbound_calls(&self) -> anyhow::Result<()> {
+        let carrier = CARRIER.to_string();
+        self.run("trunk-setup", &["--inbound", "--allow-address", &carrier])
+            .await?
+            .expect_success()
+            .map(drop)
+    }
+
+    /// Kills livekit-sip.
+    pub fn kill_livekit_sip(&mut self) {
+        self.livekit_sip = None;
     }
 
     /// LiveKit's SIP API.

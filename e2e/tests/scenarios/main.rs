@@ -4,12 +4,14 @@
 //! arguments. `--keep` leaves the files of passed scenarios too.
 
 mod dial;
+mod doctor;
 mod fixtures;
 mod inbound;
 mod runner;
 mod transfer;
 mod transferred;
 mod trunk;
+mod trunk_setup;
 
 use runner::{Scenario, scenarios};
 
@@ -27,6 +29,13 @@ fn main() -> std::process::ExitCode {
         dial::callee_is_busy,
         dial::dialer_reports_when_no_worker_takes_the_job,
         inbound::inbound_call_is_transferred,
+        doctor::doctor_finds_nothing_wrong_in_a_whole_world,
+        doctor::doctor_names_faults_of_settings_and_keys,
+        doctor::doctor_names_faults_of_trunk_and_carrier,
+        doctor::doctor_names_servers_that_are_gone,
+        doctor::doctor_names_a_refused_refer,
+        trunk_setup::trunk_setup_shows_a_change_before_it_is_made,
+        trunk_setup::trunk_setup_run_at_the_same_time_makes_one_trunk,
         fixtures::phones_hear_each_other_through_the_carrier,
         fixtures::a_phone_says_what_it_is_told_and_whisper_understands_it,
     ])
