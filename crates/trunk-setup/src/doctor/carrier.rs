@@ -104,9 +104,9 @@ async fn digest(address: SocketAddr, tcp: bool, settings: &TrunkSettings) -> Dig
 
 fn silence(error: &io::Error) -> Answer {
     Answer::Silence {
-        error: match error.kind() {
-            io::ErrorKind::TimedOut => format!("no answer within {} s", PATIENCE.as_secs()),
-            _ => error.to_string(),
+        error: match error.kind() == io::ErrorKind::TimedOut {
+            true => format!("no answer within {} s", PATIENCE.as_secs()),
+            false => error.to_string(),
         },
     }
 }

@@ -77,9 +77,11 @@ async fn services(name: &str) -> Vec<SocketAddr> {
     let mut records: Vec<_> = lookup
         .answers()
         .iter()
-        .filter_map(|record| match &record.data {
-            RData::SRV(srv) => Some((srv.priority, srv.target.to_utf8(), srv.port)),
-            _ => None,
+        .filter_map(|record| {
+            let RData::SRV(srv) = &record.data else {
+                return None;
+            };
+            Some((srv.priority, srv.target.to_utf8(), srv.port))
         })
         .collect();
     records.sort();

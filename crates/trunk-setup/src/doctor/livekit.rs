@@ -63,7 +63,14 @@ fn judge(url: &str, error: Option<&SetupError>) -> Finding {
             "set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair that the server knows; if they are right, look at the clock",
         )
         .with_evidence(describe(error)),
-        other => Finding::failed(
+        other @ (SetupError::Load(_)
+        | SetupError::Settings(_)
+        | SetupError::Unreachable { .. }
+        | SetupError::Refused { .. }
+        | SetupError::Protocol(_)
+        | SetupError::Plan(_)
+        | SetupError::Inbound(_)
+        | SetupError::EnvFile { .. }) => Finding::failed(
             Check::Livekit,
             format!("LiveKit at {url} cannot be used"),
             other

@@ -67,7 +67,19 @@ fn judge(refusal: Option<Refusal>) -> Finding {
             "livekit-server has no Redis, and so no SIP service",
             "give livekit-server a Redis, and run livekit-sip on the same one",
         ),
-        _ => Finding::warn(
+        DialFailure::Busy
+        | DialFailure::Declined
+        | DialFailure::NoAnswer
+        | DialFailure::Unavailable
+        | DialFailure::UnknownNumber
+        | DialFailure::BadCredentials
+        | DialFailure::Forbidden { .. }
+        | DialFailure::MediaRefused { .. }
+        | DialFailure::TrunkNotFound
+        | DialFailure::BadRequest
+        | DialFailure::ApiKeyRefused
+        | DialFailure::CarrierFault { .. }
+        | DialFailure::Unconfirmed => Finding::warn(
             Check::SipService,
             "it is not clear whether livekit-sip is running",
             "look into the log of livekit-sip",
