@@ -26,7 +26,8 @@ mod trunk;
 mod variables;
 
 pub use agent::{
-    AgentSettings, DialerSettings, LlmSettings, LogLevel, SpeechSettings, TransferNumberSettings,
+    AgentSettings, DialerSettings, HoldSound, LlmSettings, LogLevel, SpeechSettings,
+    TransferNumberSettings, TransferSettings,
 };
 pub use env_file::{EnvFile, EnvFileError};
 pub use environment::{Environment, LoadError, Reader, Settings};

@@ -15,7 +15,7 @@ use livekit_protocol::{
 use secrecy::ExposeSecret as _;
 use sip_config::{LiveKitSettings, TrunkSettings};
 use tokio::time::sleep;
-use transfer_core::{DialFailure, SipStatus, TransferFailure, TwirpFailure};
+use transfer_core::{DialFailure, SipStatus, TransferAnswer, TransferFailure, TwirpFailure};
 
 use crate::error::SetupError;
 use crate::inbound;
@@ -270,7 +270,7 @@ impl Refusal {
         DialFailure::classify(&self.answer())
     }
 
-    pub(crate) fn transfer_failure(&self) -> TransferFailure {
+    pub(crate) fn transfer_answer(&self) -> TransferAnswer {
         TransferFailure::classify(&self.answer())
     }
 
@@ -279,6 +279,8 @@ impl Refusal {
             code: &self.code,
             message: &self.message,
             sip_status: self.sip_status,
+            // In the error's details, which LiveKit's client does not keep.
+            transfer_reason: None,
         }
     }
 }

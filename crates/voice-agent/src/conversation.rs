@@ -15,8 +15,9 @@ mod policy;
 mod read_back;
 mod spoken_number;
 
-use transfer_core::{PhoneNumber, TransferFailure};
+use transfer_core::{Doubt, PhoneNumber, TransferFailure};
 
+use self::intent::Intent;
 pub use self::{
     llm::LlmBrain,
     policy::{DialoguePolicy, PolicySettings},
@@ -37,6 +38,24 @@ pub enum Heard {
     Silence,
     /// The transfer that the last reply asked for did not happen.
     TransferFailed(TransferFailure),
+    /// Nobody knows whether the transfer that the last reply asked for went through, and the person is still
+    /// there.
+    TransferUnconfirmed(Doubt),
+}
+
+/// Whether a sentence agrees to what was asked, or declines; `None` when it does neither.
+pub(crate) fn consent(text: &str) -> Option<bool> {
+    match Intent::of(text) {
+        Intent::Yes | Intent::Transfer => Some(true),
+        Intent::No | Intent::DoNotTransfer | Intent::Cancel | Intent::Goodbye => Some(false),
+        Intent::Repeat
+        | Intent::Greeting
+        | Intent::Identity
+        | Intent::Thanks
+        | Intent::Help
+        | Intent::Other
+        | Intent::Nothing => None,
+    }
 }
 
 /// The answer to [`Heard`].

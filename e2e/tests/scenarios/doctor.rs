@@ -228,7 +228,7 @@ pub(crate) async fn doctor_names_servers_that_are_gone(mut world: World) -> anyh
         .await?
         .expect(&["worker"], "no worker named `outbound-caller`")?;
     let _worker = world.worker().await?;
-    world.kill_livekit_sip();
+    world.kill_sip_service();
     doctor(&world, &[])
         .await?
         .expect(&["sip_service"], "no response from servers")?;

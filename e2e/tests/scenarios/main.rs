@@ -4,11 +4,13 @@
 //! arguments. `--keep` leaves the files of passed scenarios too.
 
 mod dial;
+mod dial_rows;
 mod doctor;
 mod fixtures;
 mod inbound;
 mod runner;
 mod transfer;
+mod transfer_rows;
 mod transferred;
 mod trunk;
 mod trunk_setup;
@@ -28,6 +30,18 @@ fn main() -> std::process::ExitCode {
         dial::callee_does_not_answer,
         dial::callee_is_busy,
         dial::dialer_reports_when_no_worker_takes_the_job,
+        dial_rows::dial_rows_of_the_network,
+        dial_rows::dial_rows_of_the_trunk,
+        transfer_rows::refer_refused_403_405_407_408,
+        transfer_rows::refer_refused_481_501_503_603,
+        transfer_rows::refer_ignored_then_accepted_in_silence,
+        transfer_rows::target_fails_404_480_486,
+        transfer_rows::target_fails_500_503_603,
+        transfer_rows::target_rejects,
+        transfer_rows::target_rings_out_and_answers_late,
+        transfer_rows::carrier_says_bye_before_the_final_notify,
+        transfer_rows::caller_hangs_up_before_the_refer,
+        transfer_rows::caller_hangs_up_while_the_target_rings,
         inbound::inbound_call_is_transferred,
         doctor::doctor_finds_nothing_wrong_in_a_whole_world,
         doctor::doctor_names_faults_of_settings_and_keys,

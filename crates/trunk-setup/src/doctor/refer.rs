@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use livekit_api::services::sip::{CreateSIPParticipantOptions, TransferSIPParticipantOptions};
 use tokio::time::{Instant, sleep};
-use transfer_core::{
-    PhoneNumber, ReferTarget, SipDomain, TransferFailure, TransferOutcome, identity,
-};
+use transfer_core::{PhoneNumber, ReferTarget, SipDomain, TransferAnswer, Verdict, identity};
 
 use super::finding::{Check, Finding};
 use super::room::Room;
@@ -71,13 +69,19 @@ pub(super) async fn probe(server: &Server, room: &Room, call: &TestCall<'_>) -> 
         target.to_string(),
         options,
     );
-    match transferred.await {
-        Ok(_) => judge(TransferOutcome::of_success(leaving(room, &identity).await)),
-        Err(error) => {
-            let refusal = Refusal::new(&error);
-            judge(TransferOutcome::Failed(refusal.transfer_failure()))
-                .with_evidence(refusal.to_string())
-        }
+    let refusal = transferred.await.err().map(|error| Refusal::new(&error));
+    let answer = match &refusal {
+        None => TransferAnswer::Success(None),
+        Some(refusal) => refusal.transfer_answer(),
+    };
+    let left_after = match answer {
+        TransferAnswer::Success(_) => leaving(room, &identity).await,
+        TransferAnswer::Failure(_) | TransferAnswer::Open(_) => None,
+    };
+    let finding = judge(Verdict::of(answer, left_after));
+    match refusal {
+        Some(refusal) => finding.with_evidence(refusal.to_string()),
+        None => finding,
     }
 }
 
@@ -97,20 +101,11 @@ async fn leaving(room: &Room, identity: &str) -> Option<Duration> {
     None
 }
 
-fn judge(outcome: TransferOutcome) -> Finding {
-    match outcome {
-        TransferOutcome::Connected => Finding::ok(Check::Refer, "the test call was transferred"),
-        TransferOutcome::LeftUnconfirmed => Finding::warn(
-            Check::Refer,
-            "the call ended before the carrier said whether the target answered",
-            "ask the person at the target; a carrier that hangs up right after it accepted the REFER cannot say more",
-        ),
-        TransferOutcome::Failed(TransferFailure::Unconfirmed) => Finding::warn(
-            Check::Refer,
-            TransferFailure::Unconfirmed.to_string(),
-            TransferFailure::Unconfirmed.hint(),
-        ),
-        TransferOutcome::Failed(failure) => {
+fn judge(verdict: Verdict) -> Finding {
+    match verdict {
+        Verdict::Connected => Finding::ok(Check::Refer, "the test call was transferred"),
+        Verdict::Unconfirmed(doubt) => Finding::warn(Check::Refer, doubt.to_string(), doubt.hint()),
+        Verdict::Failed(failure) => {
             Finding::failed(Check::Refer, failure.to_string(), failure.hint())
         }
     }
@@ -118,15 +113,17 @@ fn judge(outcome: TransferOutcome) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use transfer_core::{Doubt, TransferFailure};
+
     use super::*;
     use crate::doctor::finding::Status;
 
     #[test]
     fn what_is_not_known_is_no_failure() {
-        let failed = |failure| judge(TransferOutcome::Failed(failure)).status;
-        assert_eq!(judge(TransferOutcome::Connected).status, Status::Ok);
-        assert_eq!(judge(TransferOutcome::LeftUnconfirmed).status, Status::Warn);
-        assert_eq!(failed(TransferFailure::Unconfirmed), Status::Warn);
-        assert_eq!(failed(TransferFailure::TargetBusy), Status::Failed);
+        let status = |verdict| judge(verdict).status;
+        assert_eq!(status(Verdict::Connected), Status::Ok);
+        assert_eq!(status(Verdict::Unconfirmed(Doubt::TimedOut)), Status::Warn);
+        let busy = Verdict::Failed(TransferFailure::TargetBusy);
+        assert_eq!(status(busy), Status::Failed);
     }
 }

@@ -25,6 +25,9 @@ const T1: Duration = Duration::from_millis(500);
 /// How long an answer is waited for: three tries over UDP.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How long the end of a cancelled INVITE is waited for.
+const AFTER_CANCEL: Duration = Duration::from_secs(2);
+
 /// The size of the largest datagram.
 const LARGEST: usize = 65_535;
 
@@ -290,7 +293,8 @@ impl Dialogue {
         request: &str,
         cancel: Option<&str>,
     ) -> io::Result<(Response, bool)> {
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
+        let mut gave_up = false;
         let reliable = matches!(self.wire, Wire::Tcp { .. });
         let (mut pause, mut rang, mut provisional) = (T1, false, false);
         self.wire.send(request).await?;
@@ -326,11 +330,15 @@ impl Dialogue {
                     pause *= 2;
                     next = Instant::now() + pause;
                 }
-                Err(_) => {
-                    // Should something answer after all, it must not ring.
-                    if let (Some(cancel), true) = (cancel, provisional) {
+                // Should something answer after all, it is cancelled or hung up.
+                Err(_) if provisional && !gave_up => {
+                    gave_up = true;
+                    deadline += AFTER_CANCEL;
+                    if let (Some(cancel), false) = (cancel, rang) {
                         self.wire.send(cancel).await?;
                     }
+                }
+                Err(_) => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }
@@ -384,5 +392,109 @@ mod tests {
     fn the_uri_of_a_contact_stands_in_its_brackets() {
         assert_eq!(contact_uri("\"A\" <sip:a@b>;x=y"), Some("sip:a@b"));
         assert_eq!(contact_uri("sip:a@b"), None);
+    }
+
+    /// A carrier on loopback that answers the n-th request with the n-th list of statuses; returns the
+    /// methods that it got once there were as many as lists.
+    async fn carrier(answers: &'static [&'static [&'static str]]) -> (SocketAddr, Received) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let received = tokio::spawn(async move {
+            let mut invite = String::new();
+            let mut methods = Vec::new();
+            let mut buffer = [0; 4096];
+            for statuses in answers {
+                let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let request = std::str::from_utf8(&buffer[..length]).unwrap().to_owned();
+                methods.push(request.split(' ').next().unwrap().to_owned());
+                if request.starts_with("INVITE") {
+                    invite.clone_from(&request);
+                }
+                for status in *statuses {
+                    // `487 …` belongs to the INVITE, not to the CANCEL that caused it.
+                    let about = match status.starts_with("487") {
+                        true => &invite,
+                        false => &request,
+                    };
+                    let keep = |name: &str| {
+                        let line = about.lines().find(|line| line.starts_with(name));
+                        format!("{}\r\n", line.unwrap())
+                    };
+                    let echoed: String =
+                        ["Via", "From", "To", "Call-ID", "CSeq"].map(keep).concat();
+                    let challenge = match status.starts_with("407") {
+                        true => {
+                            "Proxy-Authenticate: Digest realm=\"x\", nonce=\"n\", qop=\"auth\"\r\n"
+                        }
+                        false => "",
+                    };
+                    let response = format!("SIP/2.0 {status}\r\n{echoed}{challenge}\r\n");
+                    socket.send_to(response.as_bytes(), from).await.unwrap();
+                }
+            }
+            (methods, invite)
+        });
+        (address, received)
+    }
+
+    type Received = tokio::task::JoinHandle<(Vec<String>, String)>;
+
+    async fn dialogue(address: SocketAddr) -> Dialogue {
+        let domain = "sip.example.net".parse().unwrap();
+        let password = SecretString::from("the-password");
+        let account = ("user", &password);
+        Dialogue::open(address, false, &domain, "+15550001234", account)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_challenge_is_answered_with_a_digest_and_without_the_password() {
+        let (address, received) = carrier(&[
+            &["407 Proxy Authentication Required"],
+            &[],
+            &["404 Not Found"],
+            &[],
+        ])
+        .await;
+        let mut dialogue = dialogue(address).await;
+        let challenge = dialogue.invite("nobody", None).await.unwrap().response;
+        let answered = dialogue.invite("nobody", Some(&challenge)).await.unwrap();
+        assert_eq!(answered.response.status(), 404);
+        let (methods, invite) = received.await.unwrap();
+        assert_eq!(methods, ["INVITE", "ACK", "INVITE", "ACK"]);
+        assert!(invite.contains("Proxy-Authorization: Digest username=\"user\""));
+        assert!(invite.contains("CSeq: 2 INVITE"));
+        assert!(!invite.contains("the-password"));
+    }
+
+    #[tokio::test]
+    async fn what_rings_is_cancelled_at_once() {
+        let (address, received) = carrier(&[
+            &["100 Trying", "180 Ringing"],
+            &["200 OK", "487 Request Terminated"],
+            &[],
+        ])
+        .await;
+        let answered = dialogue(address)
+            .await
+            .invite("nobody", None)
+            .await
+            .unwrap();
+        assert!(answered.rang);
+        assert_eq!(answered.response.status(), 487);
+        assert_eq!(received.await.unwrap().0, ["INVITE", "CANCEL", "ACK"]);
+    }
+
+    #[tokio::test]
+    async fn what_answers_is_hung_up() {
+        let (address, received) = carrier(&[&["200 OK"], &[], &["200 OK"]]).await;
+        let answered = dialogue(address)
+            .await
+            .invite("nobody", None)
+            .await
+            .unwrap();
+        assert_eq!(answered.response.status(), 200);
+        assert_eq!(received.await.unwrap().0, ["INVITE", "ACK", "BYE"]);
     }
 }

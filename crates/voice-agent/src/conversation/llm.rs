@@ -123,9 +123,10 @@ impl LlmBrain {
                     }
                 }
             }
-            Heard::Turn { .. } | Heard::Silence | Heard::TransferFailed(_) => {
-                self.policy.hear(heard.clone())
-            }
+            Heard::Turn { .. }
+            | Heard::Silence
+            | Heard::TransferFailed(_)
+            | Heard::TransferUnconfirmed(_) => self.policy.hear(heard.clone()),
         };
         self.remember(heard, &reply);
         reply
