@@ -37,8 +37,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["plan", "write_env", "inbound"])]
     check: bool,
 
-    /// Show what would change, and change nothing
-    #[arg(long, visible_alias = "dry-run", conflicts_with = "write_env")]
+    /// Show what would change, and change nothing; `--dry-run` is the same
+    #[arg(long, alias = "dry-run", conflicts_with = "write_env")]
     plan: bool,
 
     /// Set up inbound calls instead: a trunk for the number, and a rule that leads to the agent

@@ -52,9 +52,7 @@ fn help_documents_flags_and_exit_codes() {
                   Show what differs between settings and trunk, and change nothing
 
               --plan
-                  Show what would change, and change nothing
-          
-                  [alias: --dry-run]
+                  Show what would change, and change nothing; `--dry-run` is the same
 
               --inbound
                   Set up inbound calls instead: a trunk for the number, and a rule that leads to the agent
