@@ -10,15 +10,9 @@ use anyhow::Context;
 use livekit_api::services::{
     agent_dispatch::AgentDispatchClient,
     room::RoomClient,
-    sip::{
-        CreateSIPDispatchRuleOptions, CreateSIPInboundTrunkOptions, ListSIPOutboundTrunkFilter,
-        SIPClient,
-    },
+    sip::{ListSIPOutboundTrunkFilter, SIPClient},
 };
-use livekit_protocol::{
-    CreateAgentDispatchRequest, RoomAgentDispatch, RoomConfiguration, SipDispatchRuleIndividual,
-    SipOutboundTrunkInfo, sip_dispatch_rule::Rule,
-};
+use livekit_protocol::{CreateAgentDispatchRequest, SipOutboundTrunkInfo};
 use speech::{ModelsDir, Whisper};
 
 use crate::{
@@ -204,39 +198,13 @@ impl World {
         Ok(())
     }
 
-    /// Sends calls to the trunk's number to a room of their own, with an agent of `agent_name`.
-    pub async fn route_inbound_calls(&self, agent_name: &str) -> anyhow::Result<()> {
-        let trunk = self.sip.create_sip_inbound_trunk(
-            "inbound".to_owned(),
-            vec![TRUNK_NUMBER.to_owned()],
-            CreateSIPInboundTrunkOptions {
-                allowed_addresses: Some(vec![CARRIER.to_string()]),
-                ..Default::default()
-            },
-        );
-        let trunk = trunk.await.context("cannot create the inbound trunk")?;
-        let agent = RoomAgentDispatch {
-            agent_name: agent_name.to_owned(),
-            ..Default::default()
-        };
-        self.sip
-            .create_sip_dispatch_rule(
-                Rule::DispatchRuleIndividual(SipDispatchRuleIndividual {
-                    room_prefix: "call-".to_owned(),
-                    ..Default::default()
-                }),
-                CreateSIPDispatchRuleOptions {
-                    trunk_ids: vec![trunk.sip_trunk_id],
-                    room_config: Some(RoomConfiguration {
-                        agents: vec![agent],
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                },
-            )
-            .await
-            .context("cannot create the dispatch rule")?;
-        Ok(())
+    /// Sends calls to the trunk's number to the agent, as a user does.
+    pub async fn route_inbound_calls(&self) -> anyhow::Result<()> {
+        let carrier = CARRIER.to_string();
+        self.run("trunk-setup", &["--inbound", "--allow-address", &carrier])
+            .await?
+            .expect_success()
+            .map(drop)
     }
 
     /// LiveKit's SIP API.

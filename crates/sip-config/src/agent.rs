@@ -165,6 +165,31 @@ impl Settings for AgentSettings {
     }
 }
 
+/// The number that "Transfer me." leads to, for tools that need nothing else of the agent's settings.
+#[derive(Clone, Debug)]
+pub struct TransferNumberSettings {
+    pub default_transfer_number: Option<PhoneNumber>,
+}
+
+impl Settings for TransferNumberSettings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let region = variables::default_region(reader);
+        let default_transfer_number = reader.optional("DEFAULT_TRANSFER_NUMBER", |value| {
+            PhoneNumber::parse(value, region)
+        });
+        Some(Self {
+            default_transfer_number,
+        })
+    }
+}
+
+/// `None`: there is no key, and the built-in dialogue answers.
+impl Settings for Option<LlmSettings> {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(LlmSettings::read_optional(reader))
+    }
+}
+
 impl TransferSettings {
     fn read(reader: &mut Reader<'_>, region: Option<Region>) -> Self {
         let mode = reader.optional("TRANSFER_MODE", str::parse);

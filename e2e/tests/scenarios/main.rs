@@ -5,6 +5,7 @@
 
 mod dial;
 mod dial_rows;
+mod doctor;
 mod fixtures;
 mod handover;
 mod inbound;
@@ -13,6 +14,7 @@ mod transfer;
 mod transfer_rows;
 mod transferred;
 mod trunk;
+mod trunk_setup;
 
 use runner::{Scenario, scenarios};
 
@@ -48,6 +50,13 @@ fn main() -> std::process::ExitCode {
         transfer_rows::caller_hangs_up_before_the_refer,
         transfer_rows::caller_hangs_up_while_the_target_rings,
         inbound::inbound_call_is_transferred,
+        doctor::doctor_finds_nothing_wrong_in_a_whole_world,
+        doctor::doctor_names_faults_of_settings_and_keys,
+        doctor::doctor_names_faults_of_trunk_and_carrier,
+        doctor::doctor_names_servers_that_are_gone,
+        doctor::doctor_names_a_refused_refer,
+        trunk_setup::trunk_setup_shows_a_change_before_it_is_made,
+        trunk_setup::trunk_setup_run_at_the_same_time_makes_one_trunk,
         fixtures::phones_hear_each_other_through_the_carrier,
         fixtures::a_phone_says_what_it_is_told_and_whisper_understands_it,
     ])
