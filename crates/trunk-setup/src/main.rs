@@ -64,11 +64,12 @@ async fn run(args: &Args) -> Result<ExitCode, SetupError> {
         Mode::Apply { dry } => {
             let (livekit, settings) = environment.settings::<(LiveKitSettings, TrunkSettings)>()?;
             let server = Server::new(&livekit);
-            let plan = plan::plan(server.trunks().await?, &settings)?;
             if dry {
+                let plan = plan::plan(server.trunks().await?, &settings)?;
                 output::check(&plan, &settings, args.json);
                 return Ok(ExitCode::SUCCESS);
             }
+            let plan = plan::plan(server.settled_trunks(&settings).await?, &settings)?;
             apply(args, &server, &plan, &settings).await?;
             Ok(ExitCode::SUCCESS)
         }
@@ -107,7 +108,10 @@ async fn set_up_inbound(
     wanted: &Wanted,
     dry: bool,
 ) -> Result<(), SetupError> {
-    let (trunks, rules) = server.inbound().await?;
+    let (trunks, rules) = match dry {
+        true => server.inbound().await?,
+        false => server.settled_inbound(wanted).await?,
+    };
     let plan = inbound::plan(trunks, &rules, wanted)?;
     output::inbound_plan(&plan, wanted, args.json, dry);
     if dry {

@@ -30,6 +30,9 @@ pub(crate) const NAME: &str = "sip-transfer-agent";
 /// than that takes, and everybody who creates one at the same time sees all of them.
 const OTHERS_CREATE_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long after that a surplus trunk is gone.
+const SURPLUS_GOES_WITHIN: Duration = Duration::from_millis(500);
+
 /// LiveKit's SIP API, which is asked everything once: a repeated create would leave two trunks.
 pub(crate) struct Server {
     client: SIPClient,
@@ -57,6 +60,22 @@ impl Server {
         let all = ListSIPOutboundTrunkFilter::All;
         let trunks = self.client.list_sip_outbound_trunk(all).await;
         trunks.map_err(|error| self.failure(error))
+    }
+
+    /// Returns all outbound trunks once those that others may be creating right now have settled.
+    pub(crate) async fn settled_trunks(
+        &self,
+        settings: &TrunkSettings,
+    ) -> Result<Vec<SipOutboundTrunkInfo>, SetupError> {
+        let trunks = self.trunks().await?;
+        let ours = plan::survivor(trunks.clone(), settings);
+        match ours.is_some_and(|trunk| trunk.name == NAME) && settings.trunk_id.is_none() {
+            true => {
+                sleep(OTHERS_CREATE_WITHIN + SURPLUS_GOES_WITHIN).await;
+                self.trunks().await
+            }
+            false => Ok(trunks),
+        }
     }
 
     /// Creates a trunk, and returns it; or the one that somebody else created at the same time.
@@ -127,6 +146,24 @@ impl Server {
             .await
             .map_err(|error| self.failure(error))?;
         Ok((trunks, rules))
+    }
+
+    /// Returns inbound trunks and dispatch rules once those that others may be creating right now have
+    /// settled.
+    pub(crate) async fn settled_inbound(
+        &self,
+        wanted: &inbound::Wanted,
+    ) -> Result<(Vec<SipInboundTrunkInfo>, Vec<SipDispatchRuleInfo>), SetupError> {
+        let (trunks, rules) = self.inbound().await?;
+        let ours = inbound::survivor(trunks.clone(), wanted);
+        match ours.is_some_and(|trunk| trunk.name == NAME) {
+            true => {
+                // Trunk, then rule.
+                sleep(2 * (OTHERS_CREATE_WITHIN + SURPLUS_GOES_WITHIN)).await;
+                self.inbound().await
+            }
+            false => Ok((trunks, rules)),
+        }
     }
 
     /// Creates the inbound trunk.

@@ -1,5 +1,7 @@
 //! `trunk-setup` beyond the guide: plan, transport and encryption, inbound, several at once.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use e2e::world::World;
 use livekit_api::services::sip::{
@@ -52,7 +54,12 @@ pub(crate) async fn trunk_setup_run_at_the_same_time_makes_one_trunk(
 ) -> anyhow::Result<()> {
     let run = async |args: &[&str]| world.run("trunk-setup", args).await?.expect_success();
     let json: &[&str] = &["--json"];
-    let (a, b, c, d) = tokio::try_join!(run(json), run(json), run(json), run(json))?;
+    // Some start while others are creating theirs.
+    let late = async |after: u64| {
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        run(json).await
+    };
+    let (a, b, c, d) = tokio::try_join!(run(json), run(json), late(40), late(400))?;
     let trunks = outbound(&world).await?;
     ensure!(trunks.len() == 1, "one trunk, not {}", trunks.len());
     for output in [a, b, c, d] {
