@@ -113,14 +113,14 @@ impl Presence {
                         let moved = moves_the_stage(&event);
                         self.handle(event, &mut listening).await;
                         if moved && *self.audience.borrow() != Audience::Caller {
-                            stage.set(&self).await;
+                            stage.set(self).await;
                         }
                     }
                     None => return,
                 },
                 Ok(()) = self.audience.changed() => {
                     self.audience.borrow_and_update();
-                    stage.set(&self).await;
+                    stage.set(self).await;
                 }
                 () = sleep_until_maybe(self.absence.until) => {
                     self.absence = Absence::default();
