@@ -173,9 +173,13 @@ async fn expect_back(call: &mut Call, from: usize, word: &str) -> anyhow::Result
     let said = call
         .worker
         .events()
-        .find_after(from, "the reason", LIMIT, |event| match event {
-            WorkerEvent::Says { text } if text.contains(word) => Some(text.clone()),
-            _ => None,
+        .find_after(from, "the reason", LIMIT, |event| {
+            if let WorkerEvent::Says { text } = event
+                && text.contains(word)
+            {
+                return Some(text.clone());
+            }
+            None
         })
         .await?;
     let from = call.worker.events().len();

@@ -442,19 +442,22 @@ impl Call {
             self.hand_over(now, |handover| handover.turn(&first));
             return;
         }
+        // Said over the notice of a transfer.
+        if matches!(&self.phase, Phase::Speaking { then, .. } if !is_interruptible(then)) {
+            return;
+        }
         if !is_yes_or_no(&first) {
             self.request.clone_from(&first);
         }
         let heard = Heard::Turn { first, second };
         match &self.phase {
             Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
-            Phase::Speaking { then, .. } if is_interruptible(then) => {
+            Phase::Speaking { .. } => {
                 self.outputs.push_back(Output::StopSpeaking);
                 self.think(heard);
             }
             Phase::Thinking => self.waiting_turn = Some(heard),
-            // Said over the notice of a transfer.
-            Phase::Connecting | Phase::Speaking { .. } | Phase::HandingOver(_) | Phase::Ended => {}
+            Phase::Connecting | Phase::HandingOver(_) | Phase::Ended => {}
         }
     }
 

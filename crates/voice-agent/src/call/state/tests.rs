@@ -263,7 +263,7 @@ fn a_named_number_goes_before_the_default() {
     let mut call = TestCall::listening();
     let number = "+15550001234".parse().unwrap();
     let action = Action::Transfer(TransferRequest::Number(number));
-    call.reply_to("Yes.", None, action);
+    call.reply_to("Transfer me.", None, action);
 
     assert_eq!(call.outputs(), [refer("sip:+15550001234@sip.example.net")]);
 }
@@ -364,7 +364,19 @@ fn a_failed_transfer_is_explained_and_the_talk_goes_on() {
     assert_eq!(call.said(), ["That line is busy."]);
     call.spoke();
 
-    call.reply_to("Try again.", None, to_default());
+    call.reply_to("Transfer me.", None, to_default());
+    assert_eq!(call.outputs(), [refer("sip:+15550009999@sip.example.net")]);
+}
+
+#[test]
+fn a_yes_is_not_what_the_caller_has_asked_for() {
+    let mut call = TestCall::listening();
+    call.reply_to("Transfer me.", Some("Now?"), Action::Listen);
+    call.outputs();
+    call.spoke();
+
+    call.reply_to("Yes.", None, to_default());
+
     assert_eq!(call.outputs(), [refer("sip:+15550009999@sip.example.net")]);
 }
 
@@ -470,7 +482,7 @@ fn after_an_unconfirmed_transfer_no_other_is_sent_for_half_a_minute() {
 #[test]
 fn a_phone_that_is_not_active_is_not_transferred() {
     let mut call = TestCall::listening();
-    call.handle(phone(CallStatus::Hangup));
+    call.handle(phone(CallStatus::Ringing));
 
     call.reply_to("Transfer me.", None, to_default());
 
