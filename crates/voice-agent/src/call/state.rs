@@ -541,7 +541,7 @@ impl Call {
     fn think(&mut self, heard: Heard) {
         self.words = match &heard {
             Heard::Turn { first, .. } => first.split_whitespace().count(),
-            Heard::Silence | Heard::TransferFailed(_) => 0,
+            Heard::Key(_) | Heard::KeysEnded | Heard::Silence | Heard::TransferFailed(_) => 0,
         };
         self.phase = Phase::Thinking;
         self.outputs.push_back(Output::Think(heard));

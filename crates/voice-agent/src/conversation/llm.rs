@@ -111,6 +111,10 @@ impl LlmBrain {
         self.policy.expects_number()
     }
 
+    pub(super) fn expects_keys(&self) -> bool {
+        self.policy.expects_keys()
+    }
+
     pub(super) async fn hear(&mut self, heard: Heard) -> Reply {
         let reply = match &heard {
             Heard::Turn { first, .. } if !self.policy.has_the_say(&heard) => {
@@ -123,9 +127,11 @@ impl LlmBrain {
                     }
                 }
             }
-            Heard::Turn { .. } | Heard::Silence | Heard::TransferFailed(_) => {
-                self.policy.hear(heard.clone())
-            }
+            Heard::Turn { .. }
+            | Heard::Key(_)
+            | Heard::KeysEnded
+            | Heard::Silence
+            | Heard::TransferFailed(_) => self.policy.hear(heard.clone()),
         };
         self.remember(heard, &reply);
         reply

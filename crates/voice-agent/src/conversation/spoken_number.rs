@@ -39,19 +39,20 @@ impl SpokenNumber {
         &self,
         default_region: Option<Region>,
     ) -> Result<PhoneNumber, ParsePhoneNumberError> {
-        match self.as_heard(default_region) {
+        match self.as_given(default_region) {
             Err(error @ ParsePhoneNumberError::TooLong { .. }) => {
                 let shortened = Self {
                     digits: without_fourth_in_a_row(&self.digits),
                     ..self.clone()
                 };
-                shortened.as_heard(default_region).map_err(|_| error)
+                shortened.as_given(default_region).map_err(|_| error)
             }
             result => result,
         }
     }
 
-    fn as_heard(
+    /// Reads the digits without a guess at what may have been misheard.
+    pub(super) fn as_given(
         &self,
         default_region: Option<Region>,
     ) -> Result<PhoneNumber, ParsePhoneNumberError> {
