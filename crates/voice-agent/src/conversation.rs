@@ -24,7 +24,7 @@ pub use self::{
     keypad::{Key, UnknownKey},
     llm::LlmBrain,
     policy::{DialoguePolicy, PolicySettings},
-    spoken_number::{SpokenNumber, has_number, is_unfinished_number},
+    spoken_number::{Ambiguity, SpokenNumber, SpokenNumberError, has_number, is_unfinished_number},
 };
 
 /// What happened on the line.

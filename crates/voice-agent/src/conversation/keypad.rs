@@ -72,12 +72,7 @@ impl Entry {
         self,
         default_region: Option<Region>,
     ) -> Result<PhoneNumber, ParsePhoneNumberError> {
-        let digits = SpokenNumber {
-            plus: self.plus,
-            digits: self.digits,
-            region: None,
-        };
-        digits.as_given(default_region)
+        SpokenNumber::plain(self.plus, self.digits, None).as_given(default_region)
     }
 }
 

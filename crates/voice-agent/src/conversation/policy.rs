@@ -7,7 +7,7 @@ use super::{
     intent::Intent,
     keypad::{Entry, Key},
     read_back::{read_back, words_of},
-    spoken_number::SpokenNumber,
+    spoken_number::{SpokenNumber, SpokenNumberError},
 };
 
 /// Misunderstood numbers in a row after which the agent asks for the number on the keypad.
@@ -71,7 +71,7 @@ enum Reading {
     /// Digits that are no phone number.
     Unusable {
         spoken: SpokenNumber,
-        error: ParsePhoneNumberError,
+        error: SpokenNumberError,
     },
 }
 
@@ -390,17 +390,10 @@ impl DialoguePolicy {
                 if let Some(joined) = begun.map(|begun| join(begun, &spoken)) {
                     match joined.phone_number(self.settings.default_region) {
                         Ok(number) => return self.confirm(number),
-                        Err(ParsePhoneNumberError::TooShort { .. }) => {
-                            return self.go_on(joined);
-                        }
-                        Err(
-                            ParsePhoneNumberError::Empty
-                            | ParsePhoneNumberError::InvalidCharacter(_)
-                            | ParsePhoneNumberError::MisplacedPlus
-                            | ParsePhoneNumberError::MissingCountryCode
-                            | ParsePhoneNumberError::InvalidCountryCode
-                            | ParsePhoneNumberError::TooLong { .. },
-                        ) => {}
+                        Err(SpokenNumberError::NoPhoneNumber(
+                            ParsePhoneNumberError::TooShort { .. },
+                        )) => return self.go_on(joined),
+                        Err(_) => {}
                     }
                 }
                 self.unusable(spoken, error)
@@ -536,16 +529,16 @@ impl DialoguePolicy {
         }
     }
 
-    fn unusable(&mut self, spoken: SpokenNumber, error: ParsePhoneNumberError) -> Reply {
+    fn unusable(&mut self, spoken: SpokenNumber, error: SpokenNumberError) -> Reply {
         match error {
-            ParsePhoneNumberError::TooShort { .. } if spoken.plus => self.go_on(spoken),
-            ParsePhoneNumberError::TooShort { .. }
-            | ParsePhoneNumberError::Empty
-            | ParsePhoneNumberError::InvalidCharacter(_)
-            | ParsePhoneNumberError::MisplacedPlus
-            | ParsePhoneNumberError::MissingCountryCode
-            | ParsePhoneNumberError::InvalidCountryCode
-            | ParsePhoneNumberError::TooLong { .. } => self.misunderstood(error.spoken()),
+            SpokenNumberError::NoPhoneNumber(ParsePhoneNumberError::TooShort { .. })
+                if spoken.plus =>
+            {
+                self.go_on(spoken)
+            }
+            SpokenNumberError::NoPhoneNumber(_)
+            | SpokenNumberError::Ambiguous(_)
+            | SpokenNumberError::ExtensionAlone => self.misunderstood(error.spoken()),
         }
     }
 
@@ -631,11 +624,11 @@ fn join(begun: SpokenNumber, more: &SpokenNumber) -> SpokenNumber {
     if more.plus {
         return more.clone();
     }
-    SpokenNumber {
-        plus: begun.plus,
-        digits: begun.digits + &more.digits,
-        region: begun.region.or(more.region),
-    }
+    SpokenNumber::plain(
+        begun.plus,
+        begun.digits + &more.digits,
+        begun.region.or(more.region),
+    )
 }
 
 /// "It ends in …", "the last four are …".
