@@ -25,7 +25,10 @@ mod livekit;
 mod trunk;
 mod variables;
 
-pub use agent::{AgentSettings, DialerSettings, LlmSettings, LogLevel, SpeechSettings};
+pub use agent::{
+    AgentSettings, DialerSettings, HoldSound, LlmSettings, LogLevel, SpeechSettings,
+    TransferSettings,
+};
 pub use env_file::{EnvFile, EnvFileError};
 pub use environment::{Environment, LoadError, Reader, Settings};
 pub use error::{Fault, Problem, SettingsError};

@@ -18,8 +18,9 @@ mod policy;
 mod read_back;
 mod spoken_number;
 
-use transfer_core::{PhoneNumber, TransferFailure};
+use transfer_core::{Doubt, PhoneNumber, TransferFailure};
 
+use self::intent::Intent;
 pub use self::{
     keypad::{Key, UnknownKey},
     llm::LlmBrain,
@@ -45,6 +46,29 @@ pub enum Heard {
     Silence,
     /// The transfer that the last reply asked for did not happen.
     TransferFailed(TransferFailure),
+    /// Nobody knows whether the transfer that the last reply asked for went through, and the person is still
+    /// there.
+    TransferUnconfirmed(Doubt),
+}
+
+/// Whether a sentence says no more than yes or no.
+pub(crate) fn is_yes_or_no(text: &str) -> bool {
+    matches!(Intent::of(text), Intent::Yes | Intent::No)
+}
+
+/// Whether a sentence agrees to what was asked, or declines; `None` when it does neither.
+pub(crate) fn consent(text: &str) -> Option<bool> {
+    match Intent::of(text) {
+        Intent::Yes | Intent::Transfer => Some(true),
+        Intent::No | Intent::DoNotTransfer | Intent::Cancel | Intent::Goodbye => Some(false),
+        Intent::Repeat
+        | Intent::Greeting
+        | Intent::Identity
+        | Intent::Thanks
+        | Intent::Help
+        | Intent::Other
+        | Intent::Nothing => None,
+    }
 }
 
 /// The answer to [`Heard`].

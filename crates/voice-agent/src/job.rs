@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
-use sip_config::{AgentSettings, LiveKitSettings};
+use sip_config::{AgentSettings, HoldSound, LiveKitSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
-use transfer_core::{JobMetadata, mask_digits};
+use transfer_core::{JobMetadata, TransferPlan, mask_digits};
 
 use crate::{
     Speech,
-    call::{self, Api, CallSettings, DialSettings, Direction, Outcome, Setup},
+    call::{self, Api, CallSettings, DialSettings, Direction, Outcome, Setup, Transfers},
+    hold::hold_sound,
     worker::messages::{Assignment, JobStatus},
 };
 
@@ -90,6 +91,20 @@ impl Agent {
                 greeting: brain.greeting(),
                 default_transfer,
                 sip_domain: settings.sip_domain.clone(),
+                plan: TransferPlan::new(
+                    settings.transfer.mode,
+                    settings.transfer.fallback,
+                    settings.transfer.next.iter().cloned(),
+                ),
+                hold: settings.transfer.hold_sound == HoldSound::Music,
+            },
+            transfers: Transfers {
+                trunk_id: settings.trunk_id.clone(),
+                from: metadata.from_number.clone(),
+                headers: metadata.sip_headers.clone().into_iter().collect(),
+                dialtone: settings.transfer.hold_sound == HoldSound::Dialtone,
+                hold_sound: hold_sound(settings.transfer.hold_sound),
+                ringing_timeout: settings.transfer_ringing_timeout,
             },
             dial: metadata.phone_number.clone().map(|callee| DialSettings {
                 trunk_id: settings.trunk_id.clone(),
@@ -97,7 +112,6 @@ impl Agent {
                 metadata,
                 ringing_timeout: settings.dial_ringing_timeout,
             }),
-            transfer_ringing_timeout: settings.transfer_ringing_timeout,
             brain,
             voice: self.speech.voice(),
             ears: self.speech.ears(),

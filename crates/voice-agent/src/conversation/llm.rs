@@ -131,7 +131,8 @@ impl LlmBrain {
             | Heard::Key(_)
             | Heard::KeysEnded
             | Heard::Silence
-            | Heard::TransferFailed(_) => self.policy.hear(heard.clone()),
+            | Heard::TransferFailed(_)
+            | Heard::TransferUnconfirmed(_) => self.policy.hear(heard.clone()),
         };
         self.remember(heard, &reply);
         reply

@@ -128,6 +128,10 @@ impl DialoguePolicy {
             Heard::KeysEnded => self.keys_ended(),
             Heard::Silence => self.silence(),
             Heard::TransferFailed(failure) => self.transfer_failed(failure),
+            Heard::TransferUnconfirmed(doubt) => {
+                self.state = State::Open;
+                listen(doubt.spoken())
+            }
             Heard::Turn { first, second } => self.turn(&first, second.as_deref()),
         };
         if let Some(said) = &reply.say {
@@ -294,7 +298,7 @@ impl DialoguePolicy {
             | TransferFailure::ApiKeyRefused
             | TransferFailure::SipServiceDown
             | TransferFailure::Overloaded
-            | TransferFailure::Unconfirmed => Action::Listen,
+            | TransferFailure::CannotCall(_) => Action::Listen,
         };
         Reply {
             say: Some(failure.spoken().to_owned()),
