@@ -6,6 +6,9 @@ use super::*;
 
 const CORPUS: &str = include_str!("../corpus.tsv");
 
+/// What the example `numbers` says aloud, so that what it gets wrong was misheard.
+const ALOUD: &str = include_str!("../aloud.tsv");
+
 /// Distinct lines of the corpus; a line that is lost must be missed.
 const LINES: usize = 400;
 
@@ -33,7 +36,11 @@ fn made_of(text: &str, region: Option<Region>) -> String {
 fn every_line_of_the_corpus_is_understood() {
     let mut tallies = BTreeMap::<&str, Tally>::new();
     let mut wrong = String::new();
-    for line in CORPUS.lines().filter(|line| !line.starts_with('#')) {
+    for line in CORPUS
+        .lines()
+        .chain(ALOUD.lines())
+        .filter(|line| !line.starts_with('#'))
+    {
         let columns: Vec<&str> = line.split('\t').collect();
         let [tag, region, expected, text] = columns[..] else {
             panic!("not four columns: {line:?}");
