@@ -7,9 +7,12 @@
 //! 2. A number that was heard, or that a model named, is read back digit by digit, and only a yes
 //!    transfers. Two recognitions of the same audio must not contradict each other before it is read
 //!    back at all.
-//! 3. Nothing but a [`PhoneNumber`] leaves this module.
+//! 3. A number that was entered on the keypad is read back too. Outside such an entry the key `0` goes
+//!    to the default number, `1` is yes and `2` is no.
+//! 4. Nothing but a [`PhoneNumber`] leaves this module.
 
 mod intent;
+mod keypad;
 mod llm;
 mod policy;
 mod read_back;
@@ -19,9 +22,10 @@ use transfer_core::{Doubt, PhoneNumber, TransferFailure};
 
 use self::intent::Intent;
 pub use self::{
+    keypad::{Key, UnknownKey},
     llm::LlmBrain,
     policy::{DialoguePolicy, PolicySettings},
-    spoken_number::{SpokenNumber, has_number, is_unfinished_number},
+    spoken_number::{Ambiguity, SpokenNumber, SpokenNumberError, has_number, is_unfinished_number},
 };
 
 /// What happened on the line.
@@ -34,6 +38,10 @@ pub enum Heard {
         /// What [`speech::Pass::Second`] made of it, when it was run.
         second: Option<String>,
     },
+    /// The person pressed a key of the telephone. Answered at once and by the rules, whoever thinks.
+    Key(Key),
+    /// No key was pressed for some seconds while [`Brain::expects_keys`]: the entry is complete.
+    KeysEnded,
     /// Nobody has spoken for a while.
     Silence,
     /// The transfer that the last reply asked for did not happen.
@@ -119,6 +127,15 @@ impl Brain {
         match self {
             Self::Rules(policy) => policy.expects_number(),
             Self::Llm(brain) => brain.expects_number(),
+        }
+    }
+
+    /// Whether a number is being entered on the keypad: what is said meanwhile matters less, and a
+    /// pause between keys is to be told as [`Heard::KeysEnded`].
+    pub fn expects_keys(&self) -> bool {
+        match self {
+            Self::Rules(policy) => policy.expects_keys(),
+            Self::Llm(brain) => brain.expects_keys(),
         }
     }
 }

@@ -618,7 +618,11 @@ impl Call {
     fn think(&mut self, heard: Heard) {
         self.words = match &heard {
             Heard::Turn { first, .. } => first.split_whitespace().count(),
-            Heard::Silence | Heard::TransferFailed(_) | Heard::TransferUnconfirmed(_) => 0,
+            Heard::Key(_)
+            | Heard::KeysEnded
+            | Heard::Silence
+            | Heard::TransferFailed(_)
+            | Heard::TransferUnconfirmed(_) => 0,
         };
         self.phase = Phase::Thinking;
         self.outputs.push_back(Output::Think(heard));

@@ -111,6 +111,10 @@ impl LlmBrain {
         self.policy.expects_number()
     }
 
+    pub(super) fn expects_keys(&self) -> bool {
+        self.policy.expects_keys()
+    }
+
     pub(super) async fn hear(&mut self, heard: Heard) -> Reply {
         let reply = match &heard {
             Heard::Turn { first, .. } if !self.policy.has_the_say(&heard) => {
@@ -124,6 +128,8 @@ impl LlmBrain {
                 }
             }
             Heard::Turn { .. }
+            | Heard::Key(_)
+            | Heard::KeysEnded
             | Heard::Silence
             | Heard::TransferFailed(_)
             | Heard::TransferUnconfirmed(_) => self.policy.hear(heard.clone()),
