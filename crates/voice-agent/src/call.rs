@@ -5,6 +5,7 @@
 
 mod attributes;
 mod dial;
+mod gate;
 mod room;
 mod state;
 mod transfer;
@@ -27,6 +28,7 @@ use transfer_core::{TransferOutcome, identity, mask_digits};
 
 pub(crate) use self::{
     dial::DialSettings,
+    gate::TransferGate,
     state::{CallSettings, Direction, Outcome},
 };
 use self::{

@@ -1,17 +1,20 @@
 //! A job: from its metadata to the report of how its call ended.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret as _;
 use sip_config::{AgentSettings, LiveKitSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
-use transfer_core::{JobMetadata, mask_digits};
+use transfer_core::{
+    JobMetadata, mask_digits,
+    policy::{DayAttempts, TransferPolicy},
+};
 
 use crate::{
     Speech,
-    call::{self, Api, CallSettings, DialSettings, Direction, Outcome, Setup},
+    call::{self, Api, CallSettings, DialSettings, Direction, Outcome, Setup, TransferGate},
     worker::messages::{Assignment, JobStatus},
 };
 
@@ -21,6 +24,8 @@ pub struct Agent {
     signal_url: String,
     settings: AgentSettings,
     speech: Speech,
+    transfer_policy: TransferPolicy,
+    transfer_attempts: Arc<Mutex<DayAttempts>>,
 }
 
 impl Agent {
@@ -33,6 +38,8 @@ impl Agent {
         Self {
             api: Arc::new(api),
             signal_url: livekit.signal_url(),
+            transfer_policy: TransferPolicy::new(settings.transfer_rules.clone()),
+            transfer_attempts: Arc::default(),
             settings,
             speech,
         }
@@ -72,6 +79,7 @@ impl Agent {
             info!("No phone number in metadata. Treating as inbound/web call.");
         }
         let settings = &self.settings;
+        let policy = self.transfer_policy.for_job(metadata.transfer_to.clone());
         let default_transfer = metadata
             .transfer_to
             .clone()
@@ -90,6 +98,7 @@ impl Agent {
                 greeting: brain.greeting(),
                 default_transfer,
                 sip_domain: settings.sip_domain.clone(),
+                gate: TransferGate::new(policy, self.transfer_attempts.clone()),
             },
             dial: metadata.phone_number.clone().map(|callee| DialSettings {
                 trunk_id: settings.trunk_id.clone(),

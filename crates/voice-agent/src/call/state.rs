@@ -14,7 +14,7 @@ use transfer_core::{
     DialFailure, PhoneNumber, ReferTarget, SipDomain, TransferFailure, TransferOutcome,
 };
 
-use super::attributes::CallStatus;
+use super::{attributes::CallStatus, gate::TransferGate};
 use crate::conversation::{Action, Heard, Reply, TransferRequest};
 
 /// How long a callee who picks up is given to say hello before the agent speaks.
@@ -71,6 +71,8 @@ pub(crate) struct CallSettings {
     pub(crate) default_transfer: Option<PhoneNumber>,
     /// The carrier's domain for the `Refer-To` URI.
     pub(crate) sip_domain: Option<SipDomain>,
+    /// Whom callers may reach.
+    pub(crate) gate: TransferGate,
 }
 
 /// How a dial that did not fail ended.
@@ -492,7 +494,7 @@ impl Call {
     }
 
     fn may_transfer(
-        &self,
+        &mut self,
         now: Instant,
         number: Option<PhoneNumber>,
     ) -> Result<(String, PhoneNumber), TransferFailure> {
@@ -504,7 +506,9 @@ impl Call {
             return Err(TransferFailure::CallerGone);
         }
         let identity = self.identity.clone().ok_or(TransferFailure::CallerGone)?;
-        Ok((identity, number.ok_or(TransferFailure::BadTarget)?))
+        let number = number.ok_or(TransferFailure::BadTarget)?;
+        self.settings.gate.admit(now, &number)?;
+        Ok((identity, number))
     }
 
     fn transferred(&mut self, now: Instant, result: Result<(), TransferFailure>) {

@@ -173,6 +173,7 @@ impl DialoguePolicy {
             | TransferFailure::TargetFault { .. }
             | TransferFailure::Cancelled
             | TransferFailure::BadTarget
+            | TransferFailure::Policy(_)
             | TransferFailure::AlreadyTransferring
             | TransferFailure::NotAPhoneCall
             | TransferFailure::ApiKeyRefused

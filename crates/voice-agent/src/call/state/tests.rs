@@ -413,6 +413,7 @@ impl TestCall {
             greeting: "Good day.".to_owned(),
             default_transfer: Some("+15550009999".parse().unwrap()),
             sip_domain: Some("sip.example.net".parse().unwrap()),
+            gate: TransferGate::default(),
         };
         Self {
             call: Call::new(settings),
