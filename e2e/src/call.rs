@@ -23,6 +23,10 @@ pub struct Call {
     pub id: CallId,
     /// What the agent has said so far, sentence by sentence.
     pub said: Vec<String>,
+    /// Position in the worker's journal when the call began.
+    pub since: usize,
+    /// Which of the phone's calls this is, counted from 0.
+    leg: usize,
 }
 
 impl Call {
@@ -60,8 +64,33 @@ impl Call {
             phone,
             id,
             said: Vec::new(),
+            since: 0,
+            leg: 0,
         };
         call.listen(0).await.context("the agent must greet")?;
+        Ok(call)
+    }
+
+    /// Has the worker call the same phone once more, answers, and listens to the greeting. `leg` is how many
+    /// calls with audio the phone has had.
+    pub async fn again(self, world: &World, leg: usize) -> anyhow::Result<Self> {
+        let Self { worker, phone, .. } = self;
+        let (since, rung) = (worker.events().len(), phone.events().len());
+        let metadata = format!(r#"{{"phone_number":"{}"}}"#, phone.settings().number);
+        world
+            .dispatch(&format!("call-again-{leg}"), &metadata)
+            .await?;
+        let id = phone.incoming_after(rung).await?;
+        phone.answer(&id).await?;
+        let mut call = Self {
+            worker,
+            phone,
+            id,
+            said: Vec::new(),
+            since,
+            leg,
+        };
+        call.listen(since).await.context("the agent must greet")?;
         Ok(call)
     }
 
@@ -116,7 +145,7 @@ impl Call {
 
     /// What the phone heard and said while it talked to the agent.
     pub async fn leg(&self) -> anyhow::Result<Leg> {
-        self.phone.leg(0).await
+        self.phone.leg(self.leg).await
     }
 
     /// Listens until the agent has said something in full, after position `from` of the worker's journal.

@@ -4,7 +4,13 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::Context;
 
-use crate::{binaries::debian, party::CARRIER, probe, process::Process};
+use crate::{
+    binaries::debian,
+    party::CARRIER,
+    probe,
+    process::Process,
+    wait::{LIMIT, Unmet, wait_for_condition},
+};
 
 /// `config/kamailio.cfg` says what the carrier does with which number.
 const CONFIG: &str = include_str!("../config/kamailio.cfg");
@@ -36,6 +42,20 @@ impl Carrier {
             .wait_until_ready("answer OPTIONS", async || probe::answers(CARRIER).await)
             .await?;
         Ok(Self { _process: process })
+    }
+
+    /// Makes [`crate::party::FORWARDED_NUMBER`] stand for `number` from now on.
+    pub async fn forward_to(&self, number: &str) -> anyhow::Result<()> {
+        let header = format!("X-Forward-To: {number}");
+        wait_for_condition("the carrier to forward a number", LIMIT, async || {
+            let socket = probe::send_with(CARRIER, "forward", &header).await?;
+            match tokio::time::timeout(probe::PATIENCE, socket.recv(&mut [0; 1500])).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err(Unmet::NotYet("no answer".to_owned())),
+            }
+        })
+        .await
     }
 }
 

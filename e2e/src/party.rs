@@ -24,6 +24,15 @@ pub const LIVE_AGENT_NUMBER: &str = "+15550005678";
 /// The trunk's own number, `VOBIZ_OUTBOUND_NUMBER`.
 pub const TRUNK_NUMBER: &str = "+918000000000";
 
+/// Stands for another number, which changes; see [`crate::carrier::Carrier::forward_to`].
+pub const FORWARDED_NUMBER: &str = "+15559999999";
+/// For `Refer-To`: the carrier accepts the REFER and ends the call at once.
+pub const BYE_AFTER_ACCEPTED: &str = "+15559991202";
+/// For `Refer-To`: the carrier ends the call when the phone dials, after NOTIFY 100.
+pub const BYE_AFTER_TRYING: &str = "+15559991100";
+/// Where the carrier refuses credentials that do not fit with 403, not with another challenge.
+pub const STRICT_SIP_PORT: u16 = 5061;
+
 /// What people call the party at `address`.
 pub fn name(address: Ipv4Addr) -> String {
     match address {

@@ -188,6 +188,15 @@ impl Phone {
             .await
     }
 
+    /// Waits until the phone rings, after position `from` of its journal.
+    pub async fn incoming_after(&self, from: usize) -> anyhow::Result<CallId> {
+        self.events()
+            .find_after(from, "an incoming call", LIMIT, |event| {
+                (event.kind == EventKind::Incoming).then(|| event.call.clone())
+            })
+            .await
+    }
+
     /// Whether the phone has rung.
     pub fn has_rung(&self) -> bool {
         !self
@@ -225,6 +234,14 @@ impl Phone {
         .await
     }
 
+    /// Waits until the phone has placed a call to `number` by itself because of a REFER, and that one rings.
+    pub async fn referred_ringing(&self, number: &str) -> anyhow::Result<CallId> {
+        self.find("a referred call that rings", EventKind::Ringing, |event| {
+            event.outgoing && event.peer.contains(number)
+        })
+        .await
+    }
+
     pub async fn established(&self, call: &CallId) -> anyhow::Result<()> {
         self.find("an established call", EventKind::Established, |event| {
             event.call == *call
@@ -246,6 +263,48 @@ impl Phone {
     /// Hangs up the phone's latest call.
     pub async fn hang_up(&self) -> anyhow::Result<()> {
         self.control.command("hangup", "").await.map(drop)
+    }
+
+    /// Makes `call`, of several, the one that is spoken into, hung up, and answered.
+    pub async fn turn_to(&self, call: &CallId) -> anyhow::Result<()> {
+        let answer = self.control.command("callfind", &call.to_string()).await?;
+        ensure!(
+            answer.contains("setting current call"),
+            "baresip does not know the call {call}: {answer}"
+        );
+        Ok(())
+    }
+
+    /// Hangs up `call`, whichever others the phone is in.
+    pub async fn hang_up_call(&self, call: &CallId) -> anyhow::Result<()> {
+        self.turn_to(call).await?;
+        self.hang_up().await
+    }
+
+    /// Presses keys of the keypad, `0` to `9`, `*` and `#`, in the running call (RFC 4733).
+    pub async fn press(&self, keys: &str) -> anyhow::Result<()> {
+        for key in keys.chars() {
+            ensure!(
+                matches!(key, '0'..='9' | '*' | '#'),
+                "no phone has a key `{key}`"
+            );
+            self.control.command("sndcode", &key.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the phone is in no call and rings for none.
+    pub async fn expect_idle(&self) -> anyhow::Result<()> {
+        let what = format!("phone {} to be in no call", self.settings.name);
+        wait_for_condition(&what, LIMIT, async || {
+            let calls = self.control.command("listcalls", "").await?;
+            if calls.contains("Active calls (0)") {
+                Ok(())
+            } else {
+                Err(Unmet::NotYet(calls))
+            }
+        })
+        .await
     }
 
     /// Mutes the running call, pilot tone and all, or lets it be heard again.

@@ -8,7 +8,7 @@ use tokio::net::UdpSocket;
 use crate::party::{DOMAIN, PROBE, SIP_PORT};
 
 /// How long one ping waits; a server that is not up yet never answers, one that is answers in 10 ms.
-const PATIENCE: Duration = Duration::from_millis(200);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Whether the server at `address` answers a ping now.
 pub(crate) async fn answers(address: Ipv4Addr) -> bool {
@@ -22,6 +22,15 @@ pub(crate) async fn answers(address: Ipv4Addr) -> bool {
 
 /// Sends a ping with the given Call-ID; the answer goes to the returned socket.
 pub(crate) async fn send(address: Ipv4Addr, call_id: &str) -> anyhow::Result<UdpSocket> {
+    send_with(address, call_id, "Max-Forwards: 5").await
+}
+
+/// As [`send`], with one more header.
+pub(crate) async fn send_with(
+    address: Ipv4Addr,
+    call_id: &str,
+    header: &str,
+) -> anyhow::Result<UdpSocket> {
     let socket = UdpSocket::bind((PROBE, 0))
         .await
         .context("cannot open a UDP socket")?;
@@ -34,7 +43,7 @@ pub(crate) async fn send(address: Ipv4Addr, call_id: &str) -> anyhow::Result<Udp
         format!("To: <sip:{address}>"),
         format!("Call-ID: {call_id}"),
         "CSeq: 1 OPTIONS".to_owned(),
-        "Max-Forwards: 5".to_owned(),
+        header.to_owned(),
         "Content-Length: 0\r\n\r\n".to_owned(),
     ];
     socket.send(ping.join("\r\n").as_bytes()).await?;

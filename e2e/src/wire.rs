@@ -2,7 +2,7 @@
 //!
 //! Retransmissions (RFC 3261 §17) are one request: on a busy machine an answer may take longer than T1.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context, ensure};
 
@@ -56,6 +56,80 @@ pub async fn refer_target(capture: &Capture) -> anyhow::Result<String> {
         .header("Refer-To")
         .context("a REFER carries Refer-To")?
         .to_owned())
+}
+
+/// Asserts that LiveKit dialled `number` in one call only, however often it tried to authenticate.
+pub async fn expect_one_call(capture: &Capture, number: &str) -> anyhow::Result<()> {
+    let mut calls: Vec<_> = requests(capture, |message| {
+        message.from == LIVEKIT_SIP && message.is_request_to("INVITE", number)
+    })
+    .await?
+    .iter()
+    .filter_map(|invite| invite.call_id().map(str::to_owned))
+    .collect();
+    calls.dedup();
+    ensure!(
+        calls.len() == 1,
+        "{number} must be dialled in one call, not in {}",
+        calls.len()
+    );
+    Ok(())
+}
+
+/// Asserts that nobody sent an INVITE for `number`.
+pub async fn expect_no_dial(capture: &Capture, number: &str) -> anyhow::Result<()> {
+    let invites = capture
+        .all(|message| message.is_request_to("INVITE", number).then_some(()))
+        .await?;
+    ensure!(invites.is_empty(), "{number} must not be dialled");
+    Ok(())
+}
+
+/// One REFER of LiveKit, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refer {
+    /// Wall clock, since the Unix epoch.
+    pub at: Duration,
+    pub target: String,
+    /// The final answer, if there was one.
+    pub answer: Option<u16>,
+    /// The statuses in the NOTIFYs, without repetitions.
+    pub notified: Vec<u16>,
+}
+
+/// The REFERs that LiveKit has sent, in order, each once.
+pub async fn refers(capture: &Capture) -> anyhow::Result<Vec<Refer>> {
+    let refers = requests(capture, |message| {
+        message.from == LIVEKIT_SIP && message.request() == Some("REFER")
+    })
+    .await?;
+    let messages = capture.messages().entries();
+    let refers = refers.into_iter().map(|refer| {
+        let cseq = refer.header("CSeq").unwrap_or_default();
+        let number = cseq.split_whitespace().next().unwrap_or_default();
+        let back = messages
+            .iter()
+            .filter(|message| message.to == LIVEKIT_SIP && message.call_id() == refer.call_id());
+        let answer = back
+            .clone()
+            .filter(|message| message.header("CSeq") == Some(cseq))
+            .filter_map(|message| message.response_to("REFER"))
+            .find(|status| *status >= 200);
+        let event = format!("refer;id={number}");
+        let mut notified: Vec<_> = back
+            .filter(|message| message.request() == Some("NOTIFY"))
+            .filter(|message| message.header("Event") == Some(&event))
+            .filter_map(SipMessage::sipfrag_status)
+            .collect();
+        notified.dedup();
+        Refer {
+            at: refer.at,
+            target: refer.header("Refer-To").unwrap_or_default().to_owned(),
+            answer,
+            notified,
+        }
+    });
+    Ok(refers.collect())
 }
 
 /// The statuses that LiveKit was notified of after a REFER, without repetitions (RFC 3515 §2.4.5).

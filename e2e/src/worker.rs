@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use anyhow::Context;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
@@ -24,6 +25,8 @@ pub enum WorkerEvent {
     DialFailed {
         cause: String,
         sip_status: Option<u16>,
+        /// What the operator can do.
+        hint: String,
     },
     /// What the person on the line said, as it was understood.
     Heard {
@@ -40,12 +43,39 @@ pub enum WorkerEvent {
     TransferFailed {
         cause: String,
         sip_status: Option<u16>,
+        hint: String,
+    },
+    /// Nobody said how it ended, and the target may still ring.
+    TransferUnconfirmed {
+        cause: String,
     },
     ParticipantLeft,
     JobEnded {
         outcome: String,
     },
 }
+
+/// How the worker says that a transfer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Connected,
+    Failed,
+    Unconfirmed,
+}
+
+/// A verdict with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    /// Empty when connected.
+    pub cause: String,
+    pub sip_status: Option<u16>,
+    /// Position in the worker's journal.
+    pub at: usize,
+}
+
+/// The cause that a worker without verdicts in its log gives for what it does not know.
+const UNKNOWN: &str = "it is not known";
 
 impl WorkerEvent {
     /// Reads a line of JSON; `None` for lines that mean nothing here.
@@ -68,12 +98,24 @@ impl WorkerEvent {
             return Some(Self::DialFailed {
                 cause,
                 sip_status: sip_status(),
+                hint: text("hint").unwrap_or_default(),
             });
         }
+        if let Some(cause) = failure("Transfer unconfirmed: ") {
+            return Some(Self::TransferUnconfirmed { cause });
+        }
         if let Some(cause) = failure("Transfer failed: ") {
+            let unconfirmed = match text("verdict") {
+                Some(verdict) => verdict == "unconfirmed",
+                None => cause.starts_with(UNKNOWN),
+            };
+            if unconfirmed {
+                return Some(Self::TransferUnconfirmed { cause });
+            }
             return Some(Self::TransferFailed {
                 cause,
                 sip_status: sip_status(),
+                hint: text("hint").unwrap_or_default(),
             });
         }
         if message.starts_with("Initiating outbound SIP call to ") {
@@ -152,7 +194,10 @@ impl Worker {
     /// Waits until a dial has failed: why, and the SIP status if there was one.
     pub async fn dial_failure(&self) -> anyhow::Result<(String, Option<u16>)> {
         let pick = |event: &WorkerEvent| {
-            if let WorkerEvent::DialFailed { cause, sip_status } = event {
+            if let WorkerEvent::DialFailed {
+                cause, sip_status, ..
+            } = event
+            {
                 Some((cause.clone(), *sip_status))
             } else {
                 None
@@ -164,7 +209,10 @@ impl Worker {
     /// Waits until a transfer has failed: why, and the SIP status if there was one.
     pub async fn transfer_failure(&self) -> anyhow::Result<(String, Option<u16>)> {
         let pick = |event: &WorkerEvent| {
-            if let WorkerEvent::TransferFailed { cause, sip_status } = event {
+            if let WorkerEvent::TransferFailed {
+                cause, sip_status, ..
+            } = event
+            {
                 Some((cause.clone(), *sip_status))
             } else {
                 None
@@ -173,8 +221,13 @@ impl Worker {
         self.find("a failed transfer", pick).await
     }
 
-    /// Waits until the job has ended: how.
+    /// Waits until a job has ended: how.
     pub async fn job_outcome(&self) -> anyhow::Result<String> {
+        self.job_outcome_after(0).await
+    }
+
+    /// Waits until a job has ended, after position `from` of the journal: how.
+    pub async fn job_outcome_after(&self, from: usize) -> anyhow::Result<String> {
         let pick = |event: &WorkerEvent| {
             if let WorkerEvent::JobEnded { outcome } = event {
                 Some(outcome.clone())
@@ -182,7 +235,32 @@ impl Worker {
                 None
             }
         };
-        self.find("the end of the job", pick).await
+        self.events
+            .find_after(from, "the end of the job", LIMIT, pick)
+            .await
+    }
+
+    /// Waits for the verdict on a transfer, after position `from` of the journal.
+    ///
+    /// # Errors
+    ///
+    /// When the job ends without one.
+    pub async fn judgement_after(&self, from: usize) -> anyhow::Result<Judgement> {
+        let judged = |event: &WorkerEvent| judgement(event).is_some() || has_ended(event);
+        let pick = |event: &WorkerEvent| judged(event).then(|| event.clone());
+        let event = self
+            .events
+            .find_after(from, "the verdict on a transfer", LIMIT, pick)
+            .await?;
+        let at = self.events.position_after(from, judged).unwrap_or(from);
+        let (verdict, cause, sip_status) = judgement(&event)
+            .with_context(|| format!("the job ended without a verdict: {event:?}"))?;
+        Ok(Judgement {
+            verdict,
+            cause,
+            sip_status,
+            at,
+        })
     }
 
     /// Waits for the first event equal to `event`.
@@ -225,6 +303,40 @@ impl Worker {
     }
 }
 
+fn has_ended(event: &WorkerEvent) -> bool {
+    matches!(event, WorkerEvent::JobEnded { .. })
+}
+
+/// The verdict, cause and SIP status that an event tells. The end of the job tells the first two of a call
+/// that left by a transfer.
+fn judgement(event: &WorkerEvent) -> Option<(Verdict, String, Option<u16>)> {
+    let (verdict, cause, sip_status) = match event {
+        WorkerEvent::TransferConnected => (Verdict::Connected, "", None),
+        WorkerEvent::TransferFailed {
+            cause, sip_status, ..
+        } => (Verdict::Failed, cause.as_str(), *sip_status),
+        WorkerEvent::TransferUnconfirmed { cause } => (Verdict::Unconfirmed, cause.as_str(), None),
+        WorkerEvent::JobEnded { outcome } if outcome.contains("unconfirmed") => {
+            (Verdict::Unconfirmed, outcome.as_str(), None)
+        }
+        WorkerEvent::JobEnded { outcome } if outcome == "transferred" => {
+            (Verdict::Connected, "", None)
+        }
+        WorkerEvent::Registered
+        | WorkerEvent::JobReceived { .. }
+        | WorkerEvent::Dialling
+        | WorkerEvent::Answered
+        | WorkerEvent::DialFailed { .. }
+        | WorkerEvent::Heard { .. }
+        | WorkerEvent::Says { .. }
+        | WorkerEvent::Spoke
+        | WorkerEvent::Transferring
+        | WorkerEvent::ParticipantLeft
+        | WorkerEvent::JobEnded { .. } => return None,
+    };
+    Some((verdict, cause.to_owned(), sip_status))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,10 +349,11 @@ mod tests {
     #[test]
     fn lines_of_the_log_become_events() {
         check(
-            r#"{"level":"WARN","message":"Transfer failed: the target is busy","cause":"the target is busy","sip_status":486}"#,
+            r#"{"level":"WARN","message":"Transfer failed: the target is busy","cause":"the target is busy","sip_status":486,"hint":"wait"}"#,
             Some(WorkerEvent::TransferFailed {
                 cause: "the target is busy".to_owned(),
                 sip_status: Some(486),
+                hint: "wait".to_owned(),
             }),
         );
         check(
@@ -248,6 +361,7 @@ mod tests {
             Some(WorkerEvent::DialFailed {
                 cause: "no answer".to_owned(),
                 sip_status: None,
+                hint: String::new(),
             }),
         );
         check(
@@ -260,6 +374,16 @@ mod tests {
                 text: "Transfer me.".to_owned(),
             }),
         );
+        for unconfirmed in [
+            r#"{"message":"Transfer unconfirmed: the leg ended","cause":"the leg ended"}"#,
+            r#"{"message":"Transfer failed: the leg ended","cause":"the leg ended","verdict":"unconfirmed"}"#,
+        ] {
+            let cause = "the leg ended".to_owned();
+            check(
+                unconfirmed,
+                Some(WorkerEvent::TransferUnconfirmed { cause }),
+            );
+        }
         check(r#"{"level":"DEBUG","message":"ping"}"#, None);
         check("thread 'main' panicked", None);
     }

@@ -8,12 +8,11 @@ use std::{
 
 use anyhow::Context;
 use livekit_api::services::{
+    agent_dispatch::AgentDispatchClient,
     room::RoomClient,
-    sip::{CreateSIPDispatchRuleOptions, CreateSIPInboundTrunkOptions, SIPClient},
+    sip::{ListSIPOutboundTrunkFilter, SIPClient},
 };
-use livekit_protocol::{
-    RoomAgentDispatch, RoomConfiguration, SipDispatchRuleIndividual, sip_dispatch_rule::Rule,
-};
+use livekit_protocol::{CreateAgentDispatchRequest, SipOutboundTrunkInfo};
 use speech::{ModelsDir, Whisper};
 
 use crate::{
@@ -31,6 +30,9 @@ use crate::{
     worker::Worker,
 };
 
+/// The name under which the worker registers when nothing else is set.
+const AGENT_NAME: &str = "outbound-caller";
+
 /// The running servers, the carrier and the capture. Phones and workers come on request.
 pub struct World {
     dir: PathBuf,
@@ -39,8 +41,8 @@ pub struct World {
     rooms: RoomClient,
     sip: SIPClient,
     pub capture: Capture,
-    _carrier: Carrier,
-    _livekit_sip: LiveKitSip,
+    pub carrier: Carrier,
+    livekit_sip: Option<LiveKitSip>,
     _livekit_server: LiveKitServer,
     _redis: Redis,
 }
@@ -76,8 +78,8 @@ impl World {
             rooms: RoomClient::with_api_key(URL, API_KEY, API_SECRET),
             sip: SIPClient::with_api_key(URL, API_KEY, API_SECRET),
             capture,
-            _carrier: carrier,
-            _livekit_sip: livekit_sip,
+            carrier,
+            livekit_sip: Some(livekit_sip),
             _livekit_server: livekit_server,
             _redis: redis,
         };
@@ -142,39 +144,67 @@ impl World {
             .map(drop)
     }
 
-    /// Sends calls to the trunk's number to a room of their own, with an agent of `agent_name`.
-    pub async fn route_inbound_calls(&self, agent_name: &str) -> anyhow::Result<()> {
-        let trunk = self.sip.create_sip_inbound_trunk(
-            "inbound".to_owned(),
-            vec![TRUNK_NUMBER.to_owned()],
-            CreateSIPInboundTrunkOptions {
-                allowed_addresses: Some(vec![CARRIER.to_string()]),
-                ..Default::default()
-            },
-        );
-        let trunk = trunk.await.context("cannot create the inbound trunk")?;
-        let agent = RoomAgentDispatch {
-            agent_name: agent_name.to_owned(),
-            ..Default::default()
-        };
+    /// Changes the outbound trunk past `trunk-setup`, as somebody does in LiveKit's console.
+    pub async fn change_trunk(
+        &self,
+        change: impl FnOnce(&mut SipOutboundTrunkInfo),
+    ) -> anyhow::Result<()> {
+        let mut trunk = self.outbound_trunk().await?;
+        change(&mut trunk);
+        let id = trunk.sip_trunk_id.clone();
         self.sip
-            .create_sip_dispatch_rule(
-                Rule::DispatchRuleIndividual(SipDispatchRuleIndividual {
-                    room_prefix: "call-".to_owned(),
-                    ..Default::default()
-                }),
-                CreateSIPDispatchRuleOptions {
-                    trunk_ids: vec![trunk.sip_trunk_id],
-                    room_config: Some(RoomConfiguration {
-                        agents: vec![agent],
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                },
-            )
+            .update_sip_outbound_trunk_replace(id, trunk)
             .await
-            .context("cannot create the dispatch rule")?;
+            .context("cannot change the outbound trunk")?;
         Ok(())
+    }
+
+    /// Deletes the outbound trunk; the `.env` goes on naming it.
+    pub async fn delete_trunk(&self) -> anyhow::Result<()> {
+        let trunk = self.outbound_trunk().await?;
+        self.sip
+            .delete_sip_trunk(&trunk.sip_trunk_id)
+            .await
+            .context("cannot delete the outbound trunk")?;
+        Ok(())
+    }
+
+    async fn outbound_trunk(&self) -> anyhow::Result<SipOutboundTrunkInfo> {
+        let trunks = self
+            .sip
+            .list_sip_outbound_trunk(ListSIPOutboundTrunkFilter::All);
+        let trunks = trunks.await.context("cannot list the outbound trunks")?;
+        let [trunk] = <[_; 1]>::try_from(trunks)
+            .map_err(|trunks| anyhow::anyhow!("one outbound trunk was expected, not {trunks:?}"))?;
+        Ok(trunk)
+    }
+
+    /// Kills livekit-sip.
+    pub fn kill_sip_service(&mut self) {
+        self.livekit_sip = None;
+    }
+
+    /// Has an agent take a job with `metadata` in the new room `room`, as `lk dispatch create` does.
+    pub async fn dispatch(&self, room: &str, metadata: &str) -> anyhow::Result<()> {
+        AgentDispatchClient::with_api_key(URL, API_KEY, API_SECRET)
+            .create_dispatch(CreateAgentDispatchRequest {
+                agent_name: AGENT_NAME.to_owned(),
+                room: room.to_owned(),
+                metadata: metadata.to_owned(),
+                ..Default::default()
+            })
+            .await
+            .context("cannot dispatch an agent")?;
+        Ok(())
+    }
+
+    /// Sends calls to the trunk's number to the agent, as a user does.
+    pub async fn route_inbound_calls(&self) -> anyhow::Result<()> {
+        let carrier = CARRIER.to_string();
+        self.run("trunk-setup", &["--inbound", "--allow-address", &carrier])
+            .await?
+            .expect_success()
+            .map(drop)
     }
 
     /// LiveKit's SIP API.

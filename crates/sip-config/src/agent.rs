@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use transfer_core::{AGENT_NAME, PhoneNumber, Region, SipDomain, policy::TransferRules};
+use transfer_core::{
+    AGENT_NAME, Fallback, PhoneNumber, Region, SipDomain, TransferMode, policy::TransferRules,
+};
 use url::Url;
 
 use crate::environment::{Reader, Settings};
@@ -43,12 +45,33 @@ pub struct AgentSettings {
     pub default_region: Option<Region>,
     pub dial_ringing_timeout: Duration,
     pub transfer_ringing_timeout: Duration,
+    pub transfer: TransferSettings,
     pub log_level: LogLevel,
     pub speech: SpeechSettings,
     /// `None`: the built-in dialogue answers.
     pub llm: Option<LlmSettings>,
     /// Variables that are set and have no effect in this version.
     pub unused: Vec<&'static str>,
+}
+
+/// How transfers are done.
+#[derive(Clone, Debug)]
+pub struct TransferSettings {
+    pub mode: TransferMode,
+    pub fallback: Fallback,
+    /// Who stands in for the default number, in order.
+    pub next: Vec<PhoneNumber>,
+    pub hold_sound: HoldSound,
+}
+
+/// What a caller hears who waits for the transfer target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HoldSound {
+    /// Ringback, as if the caller had dialled.
+    #[default]
+    Dialtone,
+    Music,
+    None,
 }
 
 /// The settings of the dialer, LiveKit aside.
@@ -123,6 +146,7 @@ impl Settings for AgentSettings {
         let transfer_rules = transfer::rules(reader, default_transfer_number.clone(), region);
         let dial_ringing_timeout = reader.optional("DIAL_RINGING_TIMEOUT", ringing_timeout);
         let transfer_ringing_timeout = reader.optional("TRANSFER_RINGING_TIMEOUT", ringing_timeout);
+        let transfer = TransferSettings::read(reader, region);
         let log_level = reader.optional("LIVEKIT_LOG_LEVEL", log_level);
         reader.optional("TTS_PROVIDER", tts_provider);
         let speech = SpeechSettings::read(reader);
@@ -138,11 +162,57 @@ impl Settings for AgentSettings {
             default_region: dialer.default_region,
             dial_ringing_timeout: dial_ringing_timeout.unwrap_or(DIAL_RINGING_TIMEOUT),
             transfer_ringing_timeout: transfer_ringing_timeout.unwrap_or(TRANSFER_RINGING_TIMEOUT),
+            transfer,
             log_level: log_level.unwrap_or_default(),
             speech: speech?,
             llm,
             unused,
         })
+    }
+}
+
+/// The number that "Transfer me." leads to, for tools that need nothing else of the agent's settings.
+#[derive(Clone, Debug)]
+pub struct TransferNumberSettings {
+    pub default_transfer_number: Option<PhoneNumber>,
+}
+
+impl Settings for TransferNumberSettings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let region = variables::default_region(reader);
+        let default_transfer_number = reader.optional("DEFAULT_TRANSFER_NUMBER", |value| {
+            PhoneNumber::parse(value, region)
+        });
+        Some(Self {
+            default_transfer_number,
+        })
+    }
+}
+
+/// `None`: there is no key, and the built-in dialogue answers.
+impl Settings for Option<LlmSettings> {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(LlmSettings::read_optional(reader))
+    }
+}
+
+impl TransferSettings {
+    fn read(reader: &mut Reader<'_>, region: Option<Region>) -> Self {
+        let mode = reader.optional("TRANSFER_MODE", str::parse);
+        let fallback = reader.optional("TRANSFER_FALLBACK", str::parse);
+        let next = reader.optional("TRANSFER_NEXT", |value| {
+            let numbers = value.split(',').filter(|number| !number.trim().is_empty());
+            numbers
+                .map(|number| PhoneNumber::parse(number, region))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let hold_sound = reader.optional("TRANSFER_HOLD_SOUND", hold_sound);
+        Self {
+            mode: mode.unwrap_or_default(),
+            fallback: fallback.unwrap_or_default(),
+            next: next.unwrap_or_default(),
+            hold_sound: hold_sound.unwrap_or_default(),
+        }
     }
 }
 
@@ -211,6 +281,15 @@ fn ringing_timeout(value: &str) -> Result<Duration, &'static str> {
     match value.trim().parse() {
         Ok(seconds @ 1..=LONGEST_RINGING_TIMEOUT_S) => Ok(Duration::from_secs(seconds)),
         _ => Err("it is not a whole number of seconds from 1 to 80"),
+    }
+}
+
+fn hold_sound(value: &str) -> Result<HoldSound, &'static str> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "dialtone" | "ringback" => Ok(HoldSound::Dialtone),
+        "music" => Ok(HoldSound::Music),
+        "none" | "silence" | "off" => Ok(HoldSound::None),
+        _ => Err("there is no such sound"),
     }
 }
 

@@ -26,10 +26,13 @@ mod transfer;
 mod trunk;
 mod variables;
 
-pub use agent::{AgentSettings, DialerSettings, LlmSettings, LogLevel, SpeechSettings};
+pub use agent::{
+    AgentSettings, DialerSettings, HoldSound, LlmSettings, LogLevel, SpeechSettings,
+    TransferNumberSettings, TransferSettings,
+};
 pub use env_file::{EnvFile, EnvFileError};
 pub use environment::{Environment, LoadError, Reader, Settings};
 pub use error::{Fault, Problem, SettingsError};
 pub use livekit::LiveKitSettings;
-pub use trunk::TrunkSettings;
+pub use trunk::{Carrier, MediaEncryption, NumberFormat, Transport, TrunkSettings};
 pub use variables::{VARIABLES, Variable};

@@ -26,6 +26,8 @@ mod sip_domain;
 mod sip_header;
 mod status;
 mod transfer;
+mod transfer_plan;
+mod verdict;
 
 pub use dial::DialFailure;
 pub use job_metadata::{JobMetadata, MetadataWarning, ParseJobMetadataError};
@@ -36,7 +38,9 @@ pub use refer_target::{ParseReferTargetError, ReferTarget};
 pub use sip_domain::{ParseSipDomainError, SipDomain};
 pub use sip_header::{FORWARDED_PREFIX, SipHeader, SipHeaderError};
 pub use status::{SipStatus, TwirpFailure};
-pub use transfer::{TransferFailure, TransferOutcome};
+pub use transfer::TransferFailure;
+pub use transfer_plan::{Attempt, Fallback, Means, TransferMode, TransferPlan};
+pub use verdict::{Doubt, TransferAnswer, TransferReason, Verdict};
 
 /// The name under which the worker registers and the dialer dispatches, unless configured.
 pub const AGENT_NAME: &str = "outbound-caller";

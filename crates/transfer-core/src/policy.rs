@@ -157,6 +157,22 @@ impl FromStr for AllowList {
     }
 }
 
+/// The form that it is parsed from, with whole numbers masked.
+impl fmt::Display for AllowList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, entry) in self.entries.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            f.write_str(separator)?;
+            match entry {
+                AllowEntry::Number(number) => f.write_str(&number.masked())?,
+                AllowEntry::Prefix(prefix) => write!(f, "{prefix}")?,
+                AllowEntry::Country(region) => write!(f, "{region}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl AllowEntry {
     fn parse(text: &str) -> Result<Self, ParseAllowEntryError> {
         if let Some(prefix) = text.strip_suffix('*') {

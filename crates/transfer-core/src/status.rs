@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::TransferReason;
+
 /// A SIP response code (RFC 3261 §21).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SipStatus(pub u16);
@@ -76,6 +78,8 @@ pub struct TwirpFailure<'a> {
     pub message: &'a str,
     /// `sip_status_code` of the error's `meta`; there only when a SIP response was the cause.
     pub sip_status: Option<SipStatus>,
+    /// Of a `SIPTransferError` in the error's details; there only for a transfer, from servers that send it.
+    pub transfer_reason: Option<TransferReason>,
 }
 
 impl TwirpFailure<'_> {

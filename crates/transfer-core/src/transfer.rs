@@ -1,41 +1,10 @@
-//! What became of a REFER.
+//! Why a transfer did not connect the caller with the transfer target.
 
-use std::time::Duration;
+use crate::{
+    DialFailure, Doubt, SipStatus, TransferAnswer, TransferReason, TwirpFailure, policy::Refusal,
+};
 
-use crate::{SipStatus, TwirpFailure, policy::Refusal};
-
-/// How long after LiveKit reported success the transferred leg stays up, at least.
-///
-/// livekit-sip ends the leg 1 s after the final NOTIFY. In a false success the carrier has ended it
-/// already, and it leaves at the same moment.
-const CONNECTED_LEG_STAYS: Duration = Duration::from_millis(500);
-
-/// How a transfer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransferOutcome {
-    /// The transfer target answered.
-    Connected,
-    /// The leg ended before the carrier said whether the target answered: the carrier hung up right
-    /// after accepting the REFER, or the caller did. LiveKit reports both as success.
-    LeftUnconfirmed,
-    /// The caller is still with us, or gone; see the cause.
-    Failed(TransferFailure),
-}
-
-impl TransferOutcome {
-    /// Judges a success answer to `TransferSIPParticipant`.
-    ///
-    /// `left_after` is the time from that answer to the participant leaving the room, or `None`
-    /// when it had not left yet.
-    pub fn of_success(left_after: Option<Duration>) -> Self {
-        match left_after {
-            Some(left_after) if left_after < CONNECTED_LEG_STAYS => Self::LeftUnconfirmed,
-            _ => Self::Connected,
-        }
-    }
-}
-
-/// Why `TransferSIPParticipant` did not connect the caller with the transfer target.
+/// Why a transfer did not connect the caller with the transfer target.
 ///
 /// In all cases but [`CallerGone`](Self::CallerGone) the caller is still with the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,10 +44,9 @@ pub enum TransferFailure {
     SipServiceDown,
     #[error("the SIP service is at its limit")]
     Overloaded,
-    /// Nobody said how it ended. A REFER cannot be called back: the target may be ringing, and may
-    /// still answer. Do not send a second one at once.
-    #[error("it is not known whether the transfer went through")]
-    Unconfirmed,
+    /// We called the target ourselves, and it is not the target that the call failed at.
+    #[error("the transfer target could not be called: {0}")]
+    CannotCall(DialFailure),
 }
 
 /// livekit-sip's words for a failure of the target's leg, reported by NOTIFY; a refusal of the REFER
@@ -87,11 +55,18 @@ const TARGET_FAILED: &str = "call transfer failed";
 
 impl TransferFailure {
     /// Classifies an error answer to `TransferSIPParticipant`.
-    pub fn classify(failure: &TwirpFailure<'_>) -> Self {
-        match failure.sip_status {
-            Some(status) if failure.says(TARGET_FAILED) => Self::from_target(status),
-            Some(status) => Self::Refused { status },
-            None => Self::from_text(failure),
+    ///
+    /// The reason decides where the server gives one, then the SIP status, then livekit-sip's words.
+    pub fn classify(failure: &TwirpFailure<'_>) -> TransferAnswer {
+        match (failure.transfer_reason, failure.sip_status) {
+            (Some(TransferReason::CallEnded), _) => Doubt::LegEnded.into(),
+            (Some(TransferReason::RingingTimeout), _) => Doubt::TimedOut.into(),
+            (Some(TransferReason::SubscriptionTerminated), _) => Doubt::NotReported.into(),
+            (_, Some(status)) if failure.says(TARGET_FAILED) => Self::from_target(status).into(),
+            // Nobody knows whether the REFER had arrived before somebody on the way gave up.
+            (_, Some(SipStatus(408 | 504))) => Doubt::TimedOut.into(),
+            (_, Some(status)) => Self::Refused { status }.into(),
+            (_, None) => Self::from_text(failure),
         }
     }
 
@@ -106,25 +81,24 @@ impl TransferFailure {
         }
     }
 
-    fn from_text(failure: &TwirpFailure<'_>) -> Self {
+    fn from_text(failure: &TwirpFailure<'_>) -> TransferAnswer {
         use TransferFailure as Cause;
-        const TEXTS: [(&str, Cause); 8] = [
+        const CAUSES: [(&str, Cause); 6] = [
             ("call already being transferred", Cause::AlreadyTransferring),
             ("participant does not exist", Cause::CallerGone),
             ("can't transfer non established call", Cause::CallerGone),
             ("no SIP session associated", Cause::NotAPhoneCall),
             ("no response from servers", Cause::SipServiceDown),
             ("cpu exhausted", Cause::Overloaded),
-            ("request timed out", Cause::Unconfirmed),
-            ("transaction failed to complete", Cause::Unconfirmed),
         ];
 
-        let by_text = TEXTS.iter().find(|(text, _)| failure.says(text));
+        let by_text = CAUSES.iter().find(|(text, _)| failure.says(text));
         match by_text {
-            Some((_, cause)) => *cause,
-            None if failure.is_api_key_refused() => Self::ApiKeyRefused,
-            None if failure.code == "invalid_argument" => Self::BadTarget,
-            None => Self::Unconfirmed,
+            Some((_, cause)) => (*cause).into(),
+            None if failure.says("request timed out") => Doubt::TimedOut.into(),
+            None if failure.is_api_key_refused() => Self::ApiKeyRefused.into(),
+            None if failure.code == "invalid_argument" => Self::BadTarget.into(),
+            None => Doubt::AnswerLost.into(),
         }
     }
 
@@ -143,7 +117,7 @@ impl TransferFailure {
             Self::TargetUnknown => {
                 "I'm sorry, that number is not in service. You are still with me. Would you like to try another number?"
             }
-            Self::TargetFault { .. } => {
+            Self::TargetFault { .. } | Self::CannotCall(_) => {
                 "I'm sorry, that number could not be reached. You are still with me. How else can I help?"
             }
             Self::Refused { .. } | Self::NotAPhoneCall => {
@@ -160,9 +134,6 @@ impl TransferFailure {
             Self::CallerGone => "It seems that you have hung up. Goodbye.",
             Self::ApiKeyRefused | Self::SipServiceDown | Self::Overloaded => {
                 "I'm sorry, I cannot transfer calls at the moment. You are still with me. How else can I help?"
-            }
-            Self::Unconfirmed => {
-                "I'm sorry, I could not confirm the transfer. The other phone may still ring. Until then you are with me."
             }
         }
     }
@@ -203,12 +174,32 @@ impl TransferFailure {
             Self::SipServiceDown => {
                 "start livekit-sip, and check that it uses the same Redis as livekit-server"
             }
+            Self::CannotCall(cause) => cause.hint(),
             Self::Overloaded => "add capacity for livekit-sip, or raise its max_cpu_utilization",
-            Self::Unconfirmed => {
-                "the carrier ignored the REFER or the target rang too long: check that \"Call Transfer (SIP REFER)\" \
-                 is enabled in the carrier's console, that VOBIZ_SIP_DOMAIN is set, and that TRANSFER_RINGING_TIMEOUT \
-                 exceeds the carrier's own no-answer time"
+        }
+    }
+}
+
+/// For a target whom we call ourselves, instead of having the carrier do so.
+impl From<DialFailure> for TransferFailure {
+    fn from(cause: DialFailure) -> Self {
+        match cause {
+            DialFailure::Busy => Self::TargetBusy,
+            DialFailure::Declined => Self::TargetDeclined,
+            DialFailure::NoAnswer | DialFailure::Unavailable => Self::TargetNoAnswer,
+            DialFailure::UnknownNumber => Self::TargetUnknown,
+            DialFailure::CarrierFault { status } | DialFailure::MediaRefused { status } => {
+                Self::TargetFault { status }
             }
+            DialFailure::ApiKeyRefused => Self::ApiKeyRefused,
+            DialFailure::SipServiceDown => Self::SipServiceDown,
+            DialFailure::Overloaded => Self::Overloaded,
+            DialFailure::Forbidden { .. }
+            | DialFailure::BadCredentials
+            | DialFailure::TrunkNotFound
+            | DialFailure::CarrierNotFound
+            | DialFailure::BadRequest
+            | DialFailure::Unconfirmed => Self::CannotCall(cause),
         }
     }
 }

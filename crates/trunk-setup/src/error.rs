@@ -3,6 +3,7 @@
 use livekit_api::services::{ServerError, ServiceError};
 use sip_config::{EnvFileError, LoadError, SettingsError};
 
+use crate::inbound::InboundError;
 use crate::plan::PlanError;
 
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,8 @@ pub(crate) enum SetupError {
     Protocol(#[source] Box<ServiceError>),
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error(transparent)]
+    Inbound(#[from] InboundError),
     #[error("the trunk {id} is set up, but its id could not be written")]
     EnvFile {
         id: String,
@@ -84,6 +87,9 @@ impl SetupError {
                 "`trunk-setup --list` shows the trunks; without OUTBOUND_TRUNK_ID one is found or created"
             }
             Self::Plan(PlanError::Ambiguous { .. }) => "set OUTBOUND_TRUNK_ID to one of them",
+            Self::Inbound(InboundError::ForeignRule { .. }) => {
+                "add the agent to that rule, or delete the rule and run this again"
+            }
             Self::EnvFile { .. } => "set OUTBOUND_TRUNK_ID to it yourself",
             Self::Load(_) | Self::Settings(_) | Self::Refused { .. } | Self::Protocol(_) => {
                 return None;
@@ -101,7 +107,7 @@ impl SetupError {
             | Self::NoSip { .. }
             | Self::Refused { .. }
             | Self::Protocol(_) => 4,
-            Self::Plan(_) => 5,
+            Self::Plan(_) | Self::Inbound(_) => 5,
             Self::EnvFile { .. } => 6,
         }
     }

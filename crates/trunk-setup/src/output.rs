@@ -15,8 +15,9 @@ use serde::Serialize;
 use serde_json::json;
 use sip_config::TrunkSettings;
 
-use crate::cli::Mode;
+use crate::cli::{Args, Mode};
 use crate::error::SetupError;
+use crate::inbound::{InboundPlan, RuleStep, TrunkStep, Wanted};
 use crate::plan::{Difference, Plan};
 
 /// A trunk, as `--json` shows it.
@@ -103,6 +104,9 @@ pub(crate) fn applying(plan: &Plan, settings: &TrunkSettings, json: bool) {
         Plan::Create => println!("Creating SIP Trunk"),
         Plan::Update { trunk, .. } => println!("Updating SIP Trunk: {}", trunk.sip_trunk_id),
     }
+    if let Plan::Update { differences, .. } = plan {
+        differences.iter().for_each(print_difference);
+    }
     println!("  Address: {}", settings.domain);
     println!("  Username: {}", settings.username);
     println!("  Numbers: {}", settings.outbound_number);
@@ -149,12 +153,53 @@ pub(crate) fn applied(
     }
 }
 
+/// Prints what has to be done for inbound calls.
+pub(crate) fn inbound_plan(plan: &InboundPlan, wanted: &Wanted, json: bool, dry: bool) {
+    let trunk = match &plan.trunk {
+        TrunkStep::Create => format!("create one for {}", wanted.numbers.join(", ")),
+        TrunkStep::Allow {
+            trunk_id,
+            addresses,
+        } => format!("let {} in on {trunk_id}", addresses.join(", ")),
+        TrunkStep::Keep { trunk_id } => format!("{trunk_id} is as it should be"),
+    };
+    let rule = match &plan.rule {
+        RuleStep::Create => format!("create one that leads to {}", wanted.agent_name),
+        RuleStep::Replace(rule) => format!(
+            "lead {} to {}",
+            rule.sip_dispatch_rule_id, wanted.agent_name
+        ),
+        RuleStep::Keep { rule_id } => format!("{rule_id} is as it should be"),
+    };
+    if !json {
+        println!("  Inbound trunk: {trunk}");
+        println!("  Dispatch rule: {rule}");
+    } else if dry {
+        println!(
+            "{}",
+            json!({ "inbound_trunk": trunk, "dispatch_rule": rule })
+        );
+    }
+}
+
+/// Prints what takes inbound calls.
+pub(crate) fn inbound_ready(trunk_id: &str, rule_id: &str, json: bool) {
+    if json {
+        let report = json!({ "inbound_trunk_id": trunk_id, "dispatch_rule_id": rule_id });
+        return println!("{report}");
+    }
+    println!("\u{2705} Inbound calls reach the agent (trunk {trunk_id}, rule {rule_id})");
+}
+
 /// Prints the failure with its cause, and what to do about it.
-pub(crate) fn failure(mode: Mode, error: &SetupError) {
-    let what = match mode {
+pub(crate) fn failure(args: &Args, error: &SetupError) {
+    let what = match args.mode() {
+        _ if args.command.is_some() => "read settings",
         Mode::List => "list trunks",
         Mode::Check => "check trunk",
-        Mode::Apply => "update trunk",
+        Mode::Apply { dry: true } => "plan trunk",
+        Mode::Apply { dry: false } => "update trunk",
+        Mode::Inbound { .. } => "set up inbound calls",
     };
     let mut root = error.source();
     while let Some(deeper) = root.and_then(|cause| cause.source()) {

@@ -1,9 +1,12 @@
 //! From the trunks that exist and the settings to what has to be done. No network.
 
-use livekit_protocol::{ListUpdate, SipOutboundTrunkInfo, SipOutboundTrunkUpdate};
+use livekit_protocol::{
+    ListUpdate, SipMediaConfig, SipMediaEncryption, SipOutboundTrunkInfo, SipOutboundTrunkUpdate,
+    SipTransport,
+};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
-use sip_config::TrunkSettings;
+use sip_config::{MediaEncryption, Transport, TrunkSettings};
 
 /// What brings LiveKit in line with the settings.
 #[derive(Debug, PartialEq)]
@@ -33,6 +36,10 @@ pub(crate) enum Field {
     Username,
     Password,
     Numbers,
+    /// Owned only if the settings name one.
+    Transport,
+    /// Owned only if the settings name one.
+    Encryption,
 }
 
 impl Field {
@@ -43,6 +50,8 @@ impl Field {
             Self::Username => "username",
             Self::Password => "password",
             Self::Numbers => "numbers",
+            Self::Transport => "transport",
+            Self::Encryption => "encryption",
         }
     }
 }
@@ -89,17 +98,57 @@ pub(crate) fn plan(
 }
 
 fn is_ours(trunk: &SipOutboundTrunkInfo, settings: &TrunkSettings) -> bool {
-    let number = settings.outbound_number.to_string();
+    let number = &settings.outbound_number;
+    let written = |text: &String| text.trim_start_matches('+') == number.digits();
     trunk
         .address
         .eq_ignore_ascii_case(&settings.domain.to_string())
-        && trunk.numbers.contains(&number)
+        && trunk.numbers.iter().any(written)
+}
+
+/// Returns the trunk that stays, of several that were created at the same time: the one with the
+/// smallest id, for everybody.
+///
+/// Everybody who creates one lists them again a while after that, so all see all of them.
+pub(crate) fn survivor(
+    trunks: Vec<SipOutboundTrunkInfo>,
+    settings: &TrunkSettings,
+) -> Option<SipOutboundTrunkInfo> {
+    trunks
+        .into_iter()
+        .filter(|trunk| is_ours(trunk, settings))
+        .min_by(|a, b| a.sip_trunk_id.cmp(&b.sip_trunk_id))
+}
+
+/// LiveKit's name of the transport.
+pub(crate) fn transport(transport: Transport) -> SipTransport {
+    match transport {
+        Transport::Auto => SipTransport::Auto,
+        Transport::Udp => SipTransport::Udp,
+        Transport::Tcp => SipTransport::Tcp,
+        Transport::Tls => SipTransport::Tls,
+    }
+}
+
+fn encryption(encryption: MediaEncryption) -> SipMediaEncryption {
+    match encryption {
+        MediaEncryption::Disable => SipMediaEncryption::SipMediaEncryptDisable,
+        MediaEncryption::Allow => SipMediaEncryption::SipMediaEncryptAllow,
+        MediaEncryption::Require => SipMediaEncryption::SipMediaEncryptRequire,
+    }
+}
+
+/// Returns the trunk's encryption; older trunks have it in a field of its own.
+#[expect(deprecated, reason = "trunks of older servers have it there")]
+fn encryption_of(trunk: &SipOutboundTrunkInfo) -> SipMediaEncryption {
+    let media = trunk.media.as_ref().and_then(|media| media.encryption);
+    SipMediaEncryption::try_from(media.unwrap_or(trunk.media_encryption)).unwrap_or_default()
 }
 
 /// Compares the fields that the settings own.
 fn differences(trunk: &SipOutboundTrunkInfo, settings: &TrunkSettings) -> Vec<Difference> {
     let address = settings.domain.to_string();
-    let number = settings.outbound_number.to_string();
+    let number = settings.number_format.write(&settings.outbound_number);
     let mut differences = Vec::new();
     let mut differs = |field, is: &str, wanted: &str| {
         differences.push(Difference {
@@ -116,6 +165,21 @@ fn differences(trunk: &SipOutboundTrunkInfo, settings: &TrunkSettings) -> Vec<Di
     if trunk.numbers != [number.as_str()] {
         differs(Field::Numbers, &trunk.numbers.join(", "), &number);
     }
+    if let Some(wanted) = settings.transport.map(transport)
+        && trunk.transport() != wanted
+    {
+        differs(
+            Field::Transport,
+            trunk.transport().as_str_name(),
+            wanted.as_str_name(),
+        );
+    }
+    if let Some(wanted) = settings.media_encryption.map(encryption)
+        && encryption_of(trunk) != wanted
+    {
+        let is = encryption_of(trunk);
+        differs(Field::Encryption, is.as_str_name(), wanted.as_str_name());
+    }
     if trunk.auth_password != settings.password.expose_secret() {
         differences.push(Difference {
             field: Field::Password,
@@ -126,21 +190,35 @@ fn differences(trunk: &SipOutboundTrunkInfo, settings: &TrunkSettings) -> Vec<Di
 }
 
 /// Returns the update that sets the fields the settings own, and no other.
-pub(crate) fn update(settings: &TrunkSettings) -> SipOutboundTrunkUpdate {
+///
+/// LiveKit replaces all of `media` or nothing, so what `trunk` has there goes with it.
+pub(crate) fn update(
+    trunk: &SipOutboundTrunkInfo,
+    settings: &TrunkSettings,
+) -> SipOutboundTrunkUpdate {
     SipOutboundTrunkUpdate {
         address: Some(settings.domain.to_string()),
         numbers: Some(ListUpdate {
-            set: vec![settings.outbound_number.to_string()],
+            set: vec![settings.number_format.write(&settings.outbound_number)],
             ..ListUpdate::default()
         }),
         auth_username: Some(settings.username.clone()),
         auth_password: Some(settings.password.expose_secret().to_owned()),
+        transport: settings
+            .transport
+            .map(|wanted| i32::from(transport(wanted))),
+        media: settings.media_encryption.map(|wanted| SipMediaConfig {
+            encryption: Some(encryption(wanted).into()),
+            ..trunk.media.clone().unwrap_or_default()
+        }),
         ..SipOutboundTrunkUpdate::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sip_config::{Carrier, NumberFormat};
+
     use super::*;
 
     const NUMBER: &str = "+918000000000";
@@ -152,6 +230,10 @@ mod tests {
             password: "trunkpass".into(),
             outbound_number: NUMBER.parse().unwrap(),
             trunk_id: trunk_id.map(ToOwned::to_owned),
+            carrier: Carrier::Vobiz,
+            number_format: NumberFormat::Plus,
+            transport: None,
+            media_encryption: None,
         }
     }
 
@@ -254,6 +336,47 @@ mod tests {
     }
 
     #[test]
+    fn transport_and_encryption_are_owned_when_the_settings_name_them() {
+        let wanted = TrunkSettings {
+            transport: Some(Transport::Tcp),
+            media_encryption: Some(MediaEncryption::Allow),
+            ..settings(Some("ST_1"))
+        };
+        let plan = plan(vec![trunk("ST_1")], &wanted).unwrap();
+        assert_eq!(fields(plan), [Field::Transport, Field::Encryption]);
+
+        let with_timeout = SipOutboundTrunkInfo {
+            media: Some(SipMediaConfig {
+                only_listed_codecs: true,
+                ..SipMediaConfig::default()
+            }),
+            ..trunk("ST_1")
+        };
+        let update = update(&with_timeout, &wanted);
+        assert_eq!(update.transport, Some(2));
+        let media = update.media.unwrap();
+        assert_eq!(media.encryption, Some(1));
+        assert!(media.only_listed_codecs, "what is not ours stays");
+    }
+
+    #[test]
+    fn a_carrier_that_wants_digits_gets_digits_in_the_same_trunk() {
+        let wanted = TrunkSettings {
+            number_format: NumberFormat::Digits,
+            ..settings(None)
+        };
+        let plan = plan(vec![trunk("ST_1")], &wanted).unwrap();
+        assert_eq!(fields(plan), [Field::Numbers]);
+    }
+
+    #[test]
+    fn of_equal_trunks_the_smallest_id_survives() {
+        let trunks = vec![trunk("ST_b"), trunk("ST_a"), trunk("ST_c")];
+        assert_eq!(survivor(trunks, &settings(None)), Some(trunk("ST_a")));
+        assert_eq!(survivor(vec![], &settings(None)), None);
+    }
+
+    #[test]
     fn the_password_is_in_no_difference() {
         let wrong = SipOutboundTrunkInfo {
             auth_password: "old-secret".to_owned(),
@@ -266,7 +389,7 @@ mod tests {
 
     #[test]
     fn an_update_touches_the_owned_fields_only() {
-        let update = update(&settings(None));
+        let update = update(&trunk("ST_1"), &settings(None));
         assert_eq!(update.address.as_deref(), Some("sip.example.net:5070"));
         assert_eq!(update.auth_username.as_deref(), Some("trunkuser"));
         assert_eq!(update.auth_password.as_deref(), Some("trunkpass"));

@@ -38,6 +38,11 @@ fn help_documents_flags_and_exit_codes() {
         Updates the trunk OUTBOUND_TRUNK_ID. Without that, updates the trunk that has the address and the number, or else creates one.
 
         Usage: trunk-setup [OPTIONS]
+               trunk-setup <COMMAND>
+
+        Commands:
+          doctor  Check everything that a call needs, and say what is wrong and how to repair it
+          help    Print this message or the help of the given subcommand(s)
 
         Options:
               --list
@@ -45,6 +50,15 @@ fn help_documents_flags_and_exit_codes() {
 
               --check
                   Show what differs between settings and trunk, and change nothing
+
+              --plan
+                  Show what would change, and change nothing; `--dry-run` is the same
+
+              --inbound
+                  Set up inbound calls instead: a trunk for the number, and a rule that leads to the agent
+
+              --allow-address <ADDRESS>
+                  With --inbound: take calls from this address (IP or CIDR) only; repeatable
 
               --write-env
                   Write the trunk's id to the .env file
@@ -56,15 +70,16 @@ fn help_documents_flags_and_exit_codes() {
                   Print help (see a summary with '-h')
 
         Reads LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, VOBIZ_SIP_DOMAIN, VOBIZ_USERNAME,
-        VOBIZ_PASSWORD, VOBIZ_OUTBOUND_NUMBER and OUTBOUND_TRUNK_ID from the environment, .env.local or .env.
+        VOBIZ_PASSWORD, VOBIZ_OUTBOUND_NUMBER, OUTBOUND_TRUNK_ID, SIP_TRANSPORT, SIP_MEDIA_ENCRYPTION,
+        SIP_NUMBER_FORMAT and SIP_CARRIER from the environment, .env.local or .env.
 
         Exit codes:
           0  done; with --check: nothing differs
-          1  with --check: something differs, or the trunk does not exist yet
+          1  with --check: something differs, or the trunk does not exist yet; doctor: a check failed
           2  usage or settings
           3  LiveKit cannot be reached, or does not answer
           4  LiveKit refused the request
-          5  the trunk OUTBOUND_TRUNK_ID does not exist, or several trunks fit
+          5  the trunk OUTBOUND_TRUNK_ID does not exist, or several trunks or another rule fit
           6  the trunk is set up, but its id could not be written to the .env file
     "#]]
     .assert_eq(text(&output.stdout));

@@ -45,9 +45,9 @@ impl Speaker {
     }
 
     /// The track to publish. It carries silence while nobody speaks.
-    pub(crate) fn track(&self) -> LocalTrack {
+    pub(crate) fn track(&self, name: &str) -> LocalTrack {
         let source = RtcAudioSource::Native(self.source.clone());
-        LocalTrack::Audio(LocalAudioTrack::create_audio_track("agent", source))
+        LocalTrack::Audio(LocalAudioTrack::create_audio_track(name, source))
     }
 
     /// Plays what comes until `clips` ends, and returns when the person has heard the last sample.
@@ -58,21 +58,36 @@ impl Speaker {
         while let Some(clip) = clips.recv().await {
             let clip = resample(&clip, SPEAKING_RATE);
             heard_until = heard_until.max(Instant::now()) + clip.duration();
-            for samples in clip.samples.chunks(FRAME) {
-                let mut data = samples.to_vec();
-                data.resize(FRAME, 0);
-                let frame = AudioFrame {
-                    data: data.into(),
-                    sample_rate: SPEAKING_RATE,
-                    num_channels: 1,
-                    samples_per_channel: FRAME as u32,
-                };
-                if let Err(error) = self.source.capture_frame(&frame).await {
-                    warn!(%error, "audio frame lost");
-                }
-            }
+            self.capture(&clip).await;
         }
         sleep_until((heard_until + WAY_TO_THE_EAR).into()).await;
+    }
+
+    /// Plays `sound` again and again, until it is dropped.
+    ///
+    /// Cancel safe; call [`Self::stop`] after dropping it, or what is queued is still heard.
+    pub(crate) async fn repeat(self, sound: Pcm) {
+        let sound = resample(&sound, SPEAKING_RATE);
+        loop {
+            self.capture(&sound).await;
+        }
+    }
+
+    /// Queues `clip`, which is in [`SPEAKING_RATE`], as fast as it is played.
+    async fn capture(&self, clip: &Pcm) {
+        for samples in clip.samples.chunks(FRAME) {
+            let mut data = samples.to_vec();
+            data.resize(FRAME, 0);
+            let frame = AudioFrame {
+                data: data.into(),
+                sample_rate: SPEAKING_RATE,
+                num_channels: 1,
+                samples_per_channel: FRAME as u32,
+            };
+            if let Err(error) = self.source.capture_frame(&frame).await {
+                warn!(%error, "audio frame lost");
+            }
+        }
     }
 
     /// Falls silent at once.
@@ -81,12 +96,19 @@ impl Speaker {
     }
 }
 
-/// Listens to the person's track until it ends: 10 ms frames of 16 kHz mono.
+/// Listens to somebody's track until it ends: 10 ms frames of 16 kHz mono, whenever `attended` says so.
 ///
 /// When `frames` is full the newest frame is lost: the listener is behind by a second then.
-pub(crate) async fn listen(track: RemoteAudioTrack, frames: mpsc::Sender<Vec<i16>>) {
+pub(crate) async fn listen(
+    track: RemoteAudioTrack,
+    frames: mpsc::Sender<Vec<i16>>,
+    attended: impl Fn() -> bool,
+) {
     let mut stream = NativeAudioStream::new(track.rtc_track(), HEARING_RATE as i32, 1);
     while let Some(frame) = stream.next().await {
+        if !attended() {
+            continue;
+        }
         match frames.try_send(frame.data.into_owned()) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => trace!("frame lost, ears are behind"),

@@ -1,30 +1,37 @@
 //! One call from its job to its end.
 //!
-//! [`state`] decides, the rest does: [`dial`] and [`transfer`] talk to LiveKit's SIP API, [`room`] is
-//! our presence in the room. All of it runs as one tree of tasks that ends with [`run`].
+//! [`state`] decides, and [`handover`] for it while a transfer goes on. The rest does: [`dial`], [`transfer`] and
+//! [`target`] talk to LiveKit's SIP API, [`room`] is our presence in the room. All of it runs as one tree of tasks
+//! that ends with [`run`].
 
 mod attributes;
+mod briefing;
 mod dial;
 mod gate;
+mod handover;
 mod room;
+mod sip_api;
 mod state;
+mod target;
 mod transfer;
 
 use std::{
+    collections::HashMap,
     future::pending,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use livekit_api::services::{room::RoomClient, sip::SIPClient};
+use speech::Pcm;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{AbortHandle, JoinError, JoinSet},
     time::{sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, error, info, warn};
-use transfer_core::{TransferOutcome, identity, mask_digits};
+use transfer_core::{PhoneNumber, Verdict, identity, mask_digits};
 
 pub(crate) use self::{
     dial::DialSettings,
@@ -32,8 +39,12 @@ pub(crate) use self::{
     state::{CallSettings, Direction, Outcome},
 };
 use self::{
+    handover::Audience,
     room::{Absence, Phone, Presence},
+    sip_api::SipApi,
     state::{Call, Input, Output},
+    target::TargetCall,
+    transfer::Refer,
 };
 use crate::{
     audio::Speaker,
@@ -65,6 +76,7 @@ const DELETE_ATTEMPTS: u32 = 3;
 /// LiveKit's server API as a call uses it.
 pub(crate) struct Api {
     sip: SIPClient,
+    sip_api: SipApi,
     rooms: RoomClient,
 }
 
@@ -72,6 +84,7 @@ impl Api {
     pub(crate) fn new(url: &str, api_key: &str, api_secret: &str) -> Self {
         Self {
             sip: dial::sip_client(url, api_key, api_secret),
+            sip_api: SipApi::new(url, api_key, api_secret),
             rooms: RoomClient::with_api_key(url, api_key, api_secret),
         }
     }
@@ -104,11 +117,26 @@ pub(crate) struct Setup {
     /// `None` for an inbound call.
     pub(crate) dial: Option<DialSettings>,
     pub(crate) call: CallSettings,
-    /// How long a transfer target may ring.
-    pub(crate) transfer_ringing_timeout: Duration,
+    pub(crate) transfers: Transfers,
     pub(crate) brain: Brain,
     pub(crate) voice: Voice,
     pub(crate) ears: Ears,
+}
+
+/// What transfers need besides their target.
+#[derive(Debug, Clone)]
+pub(crate) struct Transfers {
+    pub(crate) trunk_id: String,
+    /// The caller number that a target whom we call sees, instead of the trunk's own.
+    pub(crate) from: Option<PhoneNumber>,
+    /// For the one who answers.
+    pub(crate) headers: HashMap<String, String>,
+    /// Whether livekit-sip plays ringback while the target rings.
+    pub(crate) dialtone: bool,
+    /// What a caller on hold hears.
+    pub(crate) hold_sound: Option<Pcm>,
+    /// How long a target may ring.
+    pub(crate) ringing_timeout: Duration,
 }
 
 /// Runs a call until it has ended and its room is gone.
@@ -124,9 +152,7 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
     loop {
         while let Some(output) = shell.call.poll_output() {
             if let Output::End(outcome) = output {
-                if outcome == Outcome::Transferred(TransferOutcome::Connected) {
-                    info!("transfer connected");
-                }
+                report(outcome);
                 shell.close().await;
                 return outcome;
             }
@@ -148,7 +174,8 @@ struct Shell {
     api: Arc<Api>,
     room: String,
     dial: Option<DialSettings>,
-    transfer_ringing_timeout: Duration,
+    transfers: Transfers,
+    audience: watch::Sender<Audience>,
     voice: Voice,
     attention: Attention,
     speaker: Speaker,
@@ -175,13 +202,18 @@ impl Shell {
         let speaker = Speaker::new();
         let mut tasks = JoinSet::new();
 
+        let (audience, audiences) = watch::channel(Audience::Caller);
         let presence = Presence {
+            api: setup.api.clone(),
+            room_name: setup.room.clone(),
             url: setup.url,
             token: setup.token,
             phone: setup.dial.as_ref().map_or(Phone::AnySip, |dial| {
                 Phone::Identity(identity(&dial.callee))
             }),
             speaker: speaker.clone(),
+            hold_sound: setup.transfers.hold_sound.clone(),
+            audience: audiences,
             frames,
             inputs: tell.clone(),
             absence: Absence::default(),
@@ -203,7 +235,8 @@ impl Shell {
             api: setup.api,
             room: setup.room,
             dial: setup.dial,
-            transfer_ringing_timeout: setup.transfer_ringing_timeout,
+            transfers: setup.transfers,
+            audience,
             voice: setup.voice,
             attention,
             speaker,
@@ -249,14 +282,57 @@ impl Shell {
                     debug!("stopped speaking");
                 }
             }
-            Output::Transfer { identity, target } => {
-                let (api, room, tell) = (self.api.clone(), self.room.clone(), self.tell.clone());
-                let ringing_timeout = self.transfer_ringing_timeout;
+            Output::Refer {
+                identity,
+                target,
+                request,
+            } => {
+                let refer = Refer {
+                    room: self.room.clone(),
+                    identity,
+                    target,
+                    headers: target::headers(&self.transfers.headers, &request),
+                    dialtone: self.transfers.dialtone,
+                    ringing_timeout: self.transfers.ringing_timeout,
+                };
+                let (api, tell) = (self.api.clone(), self.tell.clone());
                 spawn(&mut self.tasks, async move {
-                    let result =
-                        transfer::transfer(&api, &room, &identity, &target, ringing_timeout).await;
-                    send(&tell, Input::Transferred(result)).await;
+                    let answer = transfer::refer(&api, refer).await;
+                    send(&tell, Input::Transferred(answer)).await;
                 });
+            }
+            Output::CallTarget { number, request } => {
+                let call = TargetCall {
+                    room: self.room.clone(),
+                    trunk_id: self.transfers.trunk_id.clone(),
+                    number,
+                    from: self.transfers.from.clone(),
+                    headers: target::headers(&self.transfers.headers, &request),
+                    dialtone: self.transfers.dialtone,
+                    ringing_timeout: self.transfers.ringing_timeout,
+                };
+                let (api, tell) = (self.api.clone(), self.tell.clone());
+                spawn(&mut self.tasks, async move {
+                    let result = target::call(&api, call).await;
+                    send(&tell, Input::TargetCalled(result)).await;
+                });
+            }
+            Output::DismissTarget(number) => {
+                let (api, room) = (self.api.clone(), self.room.clone());
+                spawn(&mut self.tasks, async move {
+                    target::dismiss(&api, &room, &number).await;
+                });
+            }
+            Output::Audience(audience) => {
+                debug!(?audience, "audience changed");
+                if audience == Audience::Together {
+                    info!(
+                        verdict = "connected",
+                        means = "bridge",
+                        "transfer connected"
+                    );
+                }
+                self.audience.send_replace(audience);
             }
             Output::End(_) => unreachable!("the loop ends with it"),
         }
@@ -319,6 +395,25 @@ impl Shell {
             _ = self.left.recv() => true,
             () = sleep(JOIN_PATIENCE) => false,
         }
+    }
+}
+
+/// Says in the log what became of a transfer that ended the call.
+fn report(outcome: Outcome) {
+    match outcome {
+        Outcome::Transferred(verdict @ Verdict::Connected) => {
+            info!(verdict = verdict.name(), "transfer connected");
+        }
+        Outcome::Transferred(verdict @ Verdict::Unconfirmed(doubt)) => warn!(
+            verdict = verdict.name(), cause = %doubt, hint = doubt.hint(),
+            "Transfer unconfirmed: {doubt}"
+        ),
+        Outcome::Transferred(Verdict::Failed(_))
+        | Outcome::NotAnswered(_)
+        | Outcome::PhoneLeft
+        | Outcome::AgentHungUp
+        | Outcome::RoomLost
+        | Outcome::Terminated => {}
     }
 }
 

@@ -7,16 +7,21 @@
 //! 2. A number that was heard, or that a model named, is read back digit by digit, and only a yes
 //!    transfers. Two recognitions of the same audio must not contradict each other before it is read
 //!    back at all.
-//! 3. Nothing but a [`PhoneNumber`] leaves this module.
+//! 3. A number that the operator's [`TransferPolicy`](transfer_core::policy::TransferPolicy)
+//!    refuses is refused at once, not read back. A department that the operator named is reached by its
+//!    name, without a question.
+//! 4. Nothing but a [`PhoneNumber`] leaves this module.
 
+mod department;
 mod intent;
 mod llm;
 mod policy;
 mod read_back;
 mod spoken_number;
 
-use transfer_core::{PhoneNumber, TransferFailure};
+use transfer_core::{Doubt, PhoneNumber, TransferFailure};
 
+use self::intent::Intent;
 pub use self::{
     llm::LlmBrain,
     policy::{DialoguePolicy, PolicySettings},
@@ -37,6 +42,29 @@ pub enum Heard {
     Silence,
     /// The transfer that the last reply asked for did not happen.
     TransferFailed(TransferFailure),
+    /// Nobody knows whether the transfer that the last reply asked for went through, and the person is still
+    /// there.
+    TransferUnconfirmed(Doubt),
+}
+
+/// Whether a sentence says no more than yes or no.
+pub(crate) fn is_yes_or_no(text: &str) -> bool {
+    matches!(Intent::of(text), Intent::Yes | Intent::No)
+}
+
+/// Whether a sentence agrees to what was asked, or declines; `None` when it does neither.
+pub(crate) fn consent(text: &str) -> Option<bool> {
+    match Intent::of(text) {
+        Intent::Yes | Intent::Transfer => Some(true),
+        Intent::No | Intent::DoNotTransfer | Intent::Cancel | Intent::Goodbye => Some(false),
+        Intent::Repeat
+        | Intent::Greeting
+        | Intent::Identity
+        | Intent::Thanks
+        | Intent::Help
+        | Intent::Other
+        | Intent::Nothing => None,
+    }
 }
 
 /// The answer to [`Heard`].
@@ -61,7 +89,7 @@ pub enum Action {
 pub enum TransferRequest {
     /// The configured number.
     Default,
-    /// A number that the person gave and confirmed.
+    /// A number that the person gave and confirmed, or that of a department.
     Number(PhoneNumber),
 }
 

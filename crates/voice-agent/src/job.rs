@@ -3,18 +3,21 @@
 use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret as _;
-use sip_config::{AgentSettings, LiveKitSettings};
+use sip_config::{AgentSettings, HoldSound, LiveKitSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 use transfer_core::{
-    JobMetadata, mask_digits,
+    JobMetadata, TransferPlan, mask_digits,
     policy::{DayAttempts, TransferPolicy},
 };
 
 use crate::{
     Speech,
-    call::{self, Api, CallSettings, DialSettings, Direction, Outcome, Setup, TransferGate},
+    call::{
+        self, Api, CallSettings, DialSettings, Direction, Outcome, Setup, TransferGate, Transfers,
+    },
+    hold::hold_sound,
     worker::messages::{Assignment, JobStatus},
 };
 
@@ -84,7 +87,7 @@ impl Agent {
             .transfer_to
             .clone()
             .or_else(|| settings.default_transfer_number.clone());
-        let brain = self.speech.brain(default_transfer.clone());
+        let brain = self.speech.brain(default_transfer.clone(), policy.clone());
         Ok(Setup {
             api: self.api.clone(),
             url: job.url.unwrap_or_else(|| self.signal_url.clone()),
@@ -99,6 +102,20 @@ impl Agent {
                 default_transfer,
                 sip_domain: settings.sip_domain.clone(),
                 gate: TransferGate::new(policy, self.transfer_attempts.clone()),
+                plan: TransferPlan::new(
+                    settings.transfer.mode,
+                    settings.transfer.fallback,
+                    settings.transfer.next.iter().cloned(),
+                ),
+                hold: settings.transfer.hold_sound == HoldSound::Music,
+            },
+            transfers: Transfers {
+                trunk_id: settings.trunk_id.clone(),
+                from: metadata.from_number.clone(),
+                headers: metadata.sip_headers.clone().into_iter().collect(),
+                dialtone: settings.transfer.hold_sound == HoldSound::Dialtone,
+                hold_sound: hold_sound(settings.transfer.hold_sound),
+                ringing_timeout: settings.transfer_ringing_timeout,
             },
             dial: metadata.phone_number.clone().map(|callee| DialSettings {
                 trunk_id: settings.trunk_id.clone(),
@@ -106,7 +123,6 @@ impl Agent {
                 metadata,
                 ringing_timeout: settings.dial_ringing_timeout,
             }),
-            transfer_ringing_timeout: settings.transfer_ringing_timeout,
             brain,
             voice: self.speech.voice(),
             ears: self.speech.ears(),

@@ -8,6 +8,7 @@ mod call;
 pub mod cli;
 pub mod conversation;
 mod ears;
+mod hold;
 mod inference;
 mod job;
 pub mod shutdown;

@@ -5,7 +5,7 @@ use e2e::{call::Call, party::TRUNK_NUMBER, phone::PhoneSettings, wire, world::Wo
 use crate::transferred::expect_transferred;
 
 pub(crate) async fn inbound_call_is_transferred(world: World) -> anyhow::Result<()> {
-    world.route_inbound_calls("outbound-caller").await?;
+    world.route_inbound_calls().await?;
     let worker = async {
         world.trunk().await?;
         world.worker().await

@@ -4,12 +4,17 @@
 //! arguments. `--keep` leaves the files of passed scenarios too.
 
 mod dial;
+mod dial_rows;
+mod doctor;
 mod fixtures;
+mod handover;
 mod inbound;
 mod runner;
 mod transfer;
+mod transfer_rows;
 mod transferred;
 mod trunk;
+mod trunk_setup;
 
 use runner::{Scenario, scenarios};
 
@@ -22,11 +27,36 @@ fn main() -> std::process::ExitCode {
         transfer::transfer_to_the_spoken_number_over_g711,
         transfer::carrier_refuses_refer_603_and_the_caller_talks_on,
         transfer::target_busy_486_and_the_caller_talks_on,
+        handover::a_refused_refer_becomes_a_bridge,
+        handover::a_caller_who_hangs_up_stops_the_bridged_target_ringing,
+        handover::a_warm_transfer_is_private_until_the_target_accepts,
+        handover::a_target_who_declines_gives_the_caller_back,
+        handover::a_target_who_hangs_up_in_the_briefing_gives_the_caller_back,
+        handover::a_caller_who_hangs_up_on_hold_frees_the_target,
         dial::callee_declines,
         dial::callee_does_not_answer,
         dial::callee_is_busy,
         dial::dialer_reports_when_no_worker_takes_the_job,
+        dial_rows::dial_rows_of_the_network,
+        dial_rows::dial_rows_of_the_trunk,
+        transfer_rows::refer_refused_403_405_407_408,
+        transfer_rows::refer_refused_481_501_503_603,
+        transfer_rows::refer_ignored_then_accepted_in_silence,
+        transfer_rows::target_fails_404_480_486,
+        transfer_rows::target_fails_500_503_603,
+        transfer_rows::target_rejects,
+        transfer_rows::target_rings_out_and_answers_late,
+        transfer_rows::carrier_says_bye_before_the_final_notify,
+        transfer_rows::caller_hangs_up_before_the_refer,
+        transfer_rows::caller_hangs_up_while_the_target_rings,
         inbound::inbound_call_is_transferred,
+        doctor::doctor_finds_nothing_wrong_in_a_whole_world,
+        doctor::doctor_names_faults_of_settings_and_keys,
+        doctor::doctor_names_faults_of_trunk_and_carrier,
+        doctor::doctor_names_servers_that_are_gone,
+        doctor::doctor_names_a_refused_refer,
+        trunk_setup::trunk_setup_shows_a_change_before_it_is_made,
+        trunk_setup::trunk_setup_run_at_the_same_time_makes_one_trunk,
         fixtures::phones_hear_each_other_through_the_carrier,
         fixtures::a_phone_says_what_it_is_told_and_whisper_understands_it,
     ])

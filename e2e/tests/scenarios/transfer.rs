@@ -82,6 +82,7 @@ pub(crate) async fn carrier_refuses_refer_603_and_the_caller_talks_on(
     world: World,
 ) -> anyhow::Result<()> {
     world.set("DEFAULT_TRANSFER_NUMBER", &refer_target_refused_with(603))?;
+    world.set("TRANSFER_FALLBACK", "none")?;
     let world = failed_transfer(world, 603).await?;
     ensure!(
         wire::refer_answer(&world.capture).await? == 603,

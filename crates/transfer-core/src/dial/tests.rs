@@ -6,6 +6,7 @@ fn classify(code: &str, message: &str, sip_status: u16) -> DialFailure {
         code,
         message,
         sip_status,
+        transfer_reason: None,
     })
 }
 

@@ -1,11 +1,20 @@
 use super::*;
 
-fn classify(code: &str, message: &str, sip_status: u16) -> TransferFailure {
+fn failed(cause: TransferFailure) -> TransferAnswer {
+    TransferAnswer::Failure(cause)
+}
+
+fn open(doubt: Doubt) -> TransferAnswer {
+    TransferAnswer::Open(doubt)
+}
+
+fn classify(code: &str, message: &str, sip_status: u16) -> TransferAnswer {
     let sip_status = (sip_status != 0).then_some(SipStatus(sip_status));
     TransferFailure::classify(&TwirpFailure {
         code,
         message,
         sip_status,
+        transfer_reason: None,
     })
 }
 
@@ -13,12 +22,17 @@ fn classify(code: &str, message: &str, sip_status: u16) -> TransferFailure {
 /// one. A SIP status of 0 means that the error carried none.
 #[test]
 fn every_answer_of_the_servers_has_its_cause() {
+    use Doubt::{AnswerLost, TimedOut};
     use TransferFailure::*;
-    let refused = |status| Refused {
-        status: SipStatus(status),
+    let refused = |status| {
+        failed(Refused {
+            status: SipStatus(status),
+        })
     };
-    let fault = |status| TargetFault {
-        status: SipStatus(status),
+    let fault = |status| {
+        failed(TargetFault {
+            status: SipStatus(status),
+        })
     };
     for (code, message, sip_status, expected) in [
         // The carrier's answer to the REFER.
@@ -44,7 +58,7 @@ fn every_answer_of_the_servers_has_its_cause() {
             "deadline_exceeded",
             "twirp error unknown: sip status: 408: Request Timeout",
             408,
-            refused(408),
+            open(TimedOut),
         ),
         (
             "not_found",
@@ -75,58 +89,63 @@ fn every_answer_of_the_servers_has_its_cause() {
             "deadline_exceeded",
             "twirp error unknown: request timed out",
             0,
-            Unconfirmed,
+            open(TimedOut),
         ),
         // LiveKit's own checks.
         (
             "invalid_argument",
             "transfer_to must be a valid SIP or TEL URI (sip: or tel:)",
             0,
-            BadTarget,
+            failed(BadTarget),
         ),
-        ("invalid_argument", "missing transfer to", 0, BadTarget),
+        (
+            "invalid_argument",
+            "missing transfer to",
+            0,
+            failed(BadTarget),
+        ),
         (
             "not_found",
             "twirp error unknown: participant does not exist",
             0,
-            CallerGone,
+            failed(CallerGone),
         ),
         (
             "invalid_argument",
             "twirp error unknown: no SIP session associated with participant",
             0,
-            NotAPhoneCall,
+            failed(NotAPhoneCall),
         ),
         // The target's answer, by NOTIFY.
         (
             "not_found",
             "twirp error unknown: call transfer failed: sip status: 404: Not Found",
             404,
-            TargetUnknown,
+            failed(TargetUnknown),
         ),
         (
             "resource_exhausted",
             "twirp error unknown: call transfer failed: sip status: 486: Busy Here",
             486,
-            TargetBusy,
+            failed(TargetBusy),
         ),
         (
             "resource_exhausted",
             "twirp error unknown: call transfer failed: sip status: 486: Rejected",
             486,
-            TargetBusy,
+            failed(TargetBusy),
         ),
         (
             "resource_exhausted",
             "twirp error unknown: call transfer failed: sip status: 480: Temporarily Unavailable",
             480,
-            TargetNoAnswer,
+            failed(TargetNoAnswer),
         ),
         (
             "permission_denied",
             "twirp error unknown: call transfer failed: sip status: 603: Decline",
             603,
-            TargetDeclined,
+            failed(TargetDeclined),
         ),
         (
             "failed_precondition",
@@ -144,37 +163,47 @@ fn every_answer_of_the_servers_has_its_cause() {
             "aborted",
             "twirp error unknown: call transfer failed: sip status: 487: Request Terminated",
             487,
-            Cancelled,
+            failed(Cancelled),
         ),
         // The call's own state.
         (
             "failed_precondition",
             "twirp error unknown: can't transfer non established call",
             0,
-            CallerGone,
+            failed(CallerGone),
         ),
         (
             "invalid_argument",
             "twirp error unknown: call already being transferred elsewhere",
             0,
-            AlreadyTransferring,
+            failed(AlreadyTransferring),
         ),
         // The servers.
-        ("unavailable", "no response from servers", 0, SipServiceDown),
+        (
+            "unavailable",
+            "no response from servers",
+            0,
+            failed(SipServiceDown),
+        ),
         (
             "unavailable",
             "twirp error unknown: cpu exhausted",
             0,
-            Overloaded,
+            failed(Overloaded),
         ),
         (
             "canceled",
             "twirp error unknown: transaction failed to complete (0 intermediate responses)",
             0,
-            Unconfirmed,
+            open(AnswerLost),
         ),
-        ("unauthenticated", "invalid API key", 0, ApiKeyRefused),
-        ("internal", "something new", 0, Unconfirmed),
+        (
+            "unauthenticated",
+            "invalid API key",
+            0,
+            failed(ApiKeyRefused),
+        ),
+        ("internal", "something new", 0, open(AnswerLost)),
     ] {
         assert_eq!(
             classify(code, message, sip_status),
@@ -185,14 +214,28 @@ fn every_answer_of_the_servers_has_its_cause() {
 }
 
 #[test]
-fn a_leg_that_leaves_with_the_success_was_not_seen_to_connect() {
-    let judge = |millis: u64| TransferOutcome::of_success(Some(Duration::from_millis(millis)));
-    assert_eq!(judge(0), TransferOutcome::LeftUnconfirmed);
-    assert_eq!(judge(30), TransferOutcome::LeftUnconfirmed);
-    assert_eq!(judge(1_000), TransferOutcome::Connected);
+fn a_reason_of_the_server_goes_before_its_words() {
+    let with = |reason, sip_status| {
+        TransferFailure::classify(&TwirpFailure {
+            code: "resource_exhausted",
+            message: "call transfer failed: sip status: 486: Busy Here",
+            sip_status,
+            transfer_reason: Some(reason),
+        })
+    };
+    let busy = Some(SipStatus(486));
     assert_eq!(
-        TransferOutcome::of_success(None),
-        TransferOutcome::Connected
+        with(TransferReason::Rejected, busy),
+        failed(TransferFailure::TargetBusy)
+    );
+    assert_eq!(
+        with(TransferReason::RingingTimeout, busy),
+        open(Doubt::TimedOut)
+    );
+    assert_eq!(with(TransferReason::CallEnded, None), open(Doubt::LegEnded));
+    assert_eq!(
+        with(TransferReason::SubscriptionTerminated, None),
+        open(Doubt::NotReported)
     );
 }
 
@@ -215,7 +258,7 @@ fn callers_hear_sentences_without_technical_words() {
         ApiKeyRefused,
         SipServiceDown,
         Overloaded,
-        Unconfirmed,
+        CannotCall(DialFailure::BadCredentials),
     ] {
         let sentence = failure.spoken();
         assert!(sentence.ends_with(['.', '?']), "{sentence}");

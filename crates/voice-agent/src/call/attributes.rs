@@ -57,10 +57,10 @@ pub(crate) fn masked(attributes: &HashMap<String, String>) -> String {
     shown.join(" ")
 }
 
-/// An identity for a log line: `sip_+15550001234` as `sip_+1********34`.
+/// An identity for a log line: `sip_+15550001234` as `sip_+1********34`, a transfer target's likewise.
 pub(crate) fn masked_identity(identity: &str) -> String {
     match identity.split_once('_') {
-        Some(("sip", number)) => format!("sip_{}", masked_number(number)),
+        Some((role @ ("sip" | "target"), number)) => format!("{role}_{}", masked_number(number)),
         _ => identity.to_owned(),
     }
 }
@@ -114,6 +114,10 @@ mod tests {
             "sip.callStatus=active sip.phoneNumber=+1********34 sip.trunkPhoneNumber=***"
         );
         assert_eq!(masked_identity("sip_+15550001234"), "sip_+1********34");
+        assert_eq!(
+            masked_identity("target_+15550001234"),
+            "target_+1********34"
+        );
         assert_eq!(masked_identity("sip_alice"), "sip_***");
         assert_eq!(masked_identity("agent-AJ_1"), "agent-AJ_1");
     }

@@ -18,7 +18,7 @@ use super::{Api, state::Dialed};
 pub(super) const API_MARGIN: Duration = Duration::from_secs(10);
 
 /// Longest call. Without it LiveKit allows a day, and a phone that was put down badly costs one.
-const MAX_CALL_DURATION: Duration = Duration::from_secs(30 * 60);
+pub(super) const MAX_CALL_DURATION: Duration = Duration::from_secs(30 * 60);
 
 /// What a dial needs to know besides the room.
 #[derive(Debug, Clone)]
@@ -123,6 +123,7 @@ pub(super) fn twirp_failure(error: &ServiceError) -> Option<TwirpFailure<'_>> {
         code: &answer.code,
         message: &answer.msg,
         sip_status: sip_status.map(SipStatus),
+        transfer_reason: None,
     })
 }
 

@@ -2,23 +2,32 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use livekit::{
     DisconnectReason, Room, RoomEvent, RoomOptions,
     options::TrackPublishOptions,
-    participant::{Participant, ParticipantKind, RemoteParticipant},
-    track::{RemoteTrack, TrackSource},
+    participant::{Participant, ParticipantKind, ParticipantTrackPermission, RemoteParticipant},
+    prelude::{ParticipantIdentity, TrackSid},
+    track::{LocalTrack, RemoteTrack, TrackSource},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use speech::Pcm;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
+    Api,
     attributes::{CallStatus, masked, masked_identity},
+    handover::Audience,
     sleep_until_maybe,
-    state::Input,
+    state::{Input, Party},
+    target::is_target,
 };
 use crate::audio::{Speaker, listen};
 
@@ -36,10 +45,15 @@ pub(super) enum Phone {
 }
 
 pub(super) struct Presence {
+    pub(super) api: Arc<Api>,
+    pub(super) room_name: String,
     pub(super) url: String,
     pub(super) token: String,
     pub(super) phone: Phone,
     pub(super) speaker: Speaker,
+    /// What a caller on hold hears; `None` is silence.
+    pub(super) hold_sound: Option<Pcm>,
+    pub(super) audience: watch::Receiver<Audience>,
     /// Where the person's audio goes: 10 ms of 16 kHz mono each.
     pub(super) frames: mpsc::Sender<Vec<i16>>,
     pub(super) inputs: mpsc::Sender<Input>,
@@ -84,25 +98,30 @@ impl Presence {
 
     /// Publishes our track and follows the events until the room ends.
     async fn stay(&mut self, room: &Room, events: &mut mpsc::UnboundedReceiver<RoomEvent>) {
-        let options = TrackPublishOptions {
-            source: TrackSource::Microphone,
-            ..Default::default()
-        };
-        let publish = room.local_participant();
-        if let Err(error) = publish.publish_track(self.speaker.track(), options).await {
-            warn!(%error, "cannot publish the audio track");
+        let Some(voice) = publish(room, self.speaker.track("agent")).await else {
             self.tell(Input::RoomLost).await;
             return;
-        }
+        };
         debug!("audio track published");
         self.tell(Input::Joined).await;
         let mut listening = JoinSet::new();
+        let mut stage = Stage::new(room, voice);
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => self.handle(event, &mut listening).await,
+                    Some(event) => {
+                        let moved = moves_the_stage(&event);
+                        self.handle(event, &mut listening).await;
+                        if moved && *self.audience.borrow() != Audience::Caller {
+                            stage.set(&self).await;
+                        }
+                    }
                     None => return,
                 },
+                Ok(()) = self.audience.changed() => {
+                    self.audience.borrow_and_update();
+                    stage.set(&self).await;
+                }
                 () = sleep_until_maybe(self.absence.until) => {
                     self.absence = Absence::default();
                     info!("the phone did not come back");
@@ -151,15 +170,35 @@ impl Presence {
                     } else {
                         self.tell(Input::PhoneLeft).await;
                     }
+                } else if is_target(participant.identity().as_str()) {
+                    self.tell(Input::TargetLeft).await;
                 }
             }
             RoomEvent::TrackSubscribed {
                 track: RemoteTrack::Audio(track),
                 participant,
                 ..
-            } if self.is_phone(&participant) => {
-                debug!("listening to the phone");
-                listening.spawn(listen(track, self.frames.clone()));
+            } => {
+                if let Some(party) = self.party(&participant) {
+                    debug!(?party, "listening to the phone");
+                    let audience = self.audience.clone();
+                    let attended = move || match *audience.borrow() {
+                        Audience::Caller => party == Party::Caller,
+                        Audience::Target => party == Party::Target,
+                        Audience::Together => false,
+                    };
+                    listening.spawn(listen(track, self.frames.clone(), attended));
+                }
+            }
+            RoomEvent::SipDTMFReceived {
+                digit: Some(digit),
+                participant: Some(participant),
+                ..
+            } => {
+                if let (Some(from), Some(key)) = (self.party(&participant), digit.chars().next()) {
+                    debug!(?from, "key pressed");
+                    self.tell(Input::Key { from, key }).await;
+                }
             }
             RoomEvent::LocalTrackSubscribed { .. } => self.tell(Input::Audible).await,
             RoomEvent::Reconnecting => {
@@ -212,6 +251,17 @@ impl Presence {
         }
     }
 
+    /// Whose phone the participant is; `None` for anybody else, such as a supervisor with a browser.
+    fn party(&self, participant: &RemoteParticipant) -> Option<Party> {
+        if self.is_phone(participant) {
+            Some(Party::Caller)
+        } else if is_target(participant.identity().as_str()) {
+            Some(Party::Target)
+        } else {
+            None
+        }
+    }
+
     fn is_phone(&self, participant: &RemoteParticipant) -> bool {
         match &self.phone {
             Phone::Identity(identity) => participant.identity().as_str() == identity,
@@ -223,6 +273,145 @@ impl Presence {
     async fn tell(&self, input: Input) {
         if self.inputs.send(input).await.is_err() {
             debug!("call is over");
+        }
+    }
+}
+
+/// Who hears whom, carried out: by permissions for our own tracks, by subscriptions for the others'.
+struct Stage<'r> {
+    room: &'r Room,
+    /// The track that the agent speaks on.
+    voice: TrackSid,
+    hold: Speaker,
+    /// Published when somebody is on hold for the first time.
+    hold_track: Option<TrackSid>,
+    /// Plays the hold sound.
+    playing: JoinSet<()>,
+}
+
+impl<'r> Stage<'r> {
+    fn new(room: &'r Room, voice: TrackSid) -> Self {
+        Self {
+            room,
+            voice,
+            hold: Speaker::new(),
+            hold_track: None,
+            playing: JoinSet::new(),
+        }
+    }
+
+    /// Makes it so that `presence.audience` is true of those who are in the room.
+    async fn set(&mut self, presence: &Presence) {
+        let audience = *presence.audience.borrow();
+        if audience == Audience::Target {
+            self.play_hold_sound(presence.hold_sound.as_ref()).await;
+            self.part(presence).await;
+        } else {
+            self.playing.abort_all();
+            self.hold.stop();
+            self.permit(true, Vec::new()).await;
+        }
+        self.subscribe(presence, audience == Audience::Together)
+            .await;
+    }
+
+    async fn play_hold_sound(&mut self, sound: Option<&Pcm>) {
+        let Some(sound) = sound else { return };
+        if self.hold_track.is_none() {
+            self.hold_track = publish(self.room, self.hold.track("hold")).await;
+        }
+        if self.playing.is_empty() {
+            self.playing.spawn(self.hold.clone().repeat(sound.clone()));
+        }
+    }
+
+    /// The caller gets the hold sound, the target the agent's voice.
+    async fn part(&self, presence: &Presence) {
+        let permissions = self.room.remote_participants().into_values();
+        let permissions = permissions.filter_map(|participant| {
+            let track = match presence.party(&participant)? {
+                Party::Caller => self.hold_track.clone(),
+                Party::Target => Some(self.voice.clone()),
+            };
+            Some(ParticipantTrackPermission {
+                participant_identity: participant.identity(),
+                allow_all: false,
+                allowed_track_sids: track.into_iter().collect(),
+            })
+        });
+        self.permit(false, permissions.collect()).await;
+    }
+
+    async fn permit(&self, all: bool, permissions: Vec<ParticipantTrackPermission>) {
+        let us = self.room.local_participant();
+        if let Err(error) = us
+            .set_track_subscription_permissions(all, permissions)
+            .await
+        {
+            warn!(%error, "cannot set who hears the agent");
+        }
+    }
+
+    /// Lets caller and target hear each other, or keeps them apart.
+    async fn subscribe(&self, presence: &Presence, hear_each_other: bool) {
+        let participants = self.room.remote_participants();
+        let of = |party| {
+            let participant = participants
+                .values()
+                .find(|participant| presence.party(participant) == Some(party))?;
+            let tracks = participant.track_publications().into_keys();
+            let tracks: Vec<String> = tracks.map(|sid| sid.to_string()).collect();
+            Some((participant.identity(), tracks))
+        };
+        let (Some(caller), Some(target)) = (of(Party::Caller), of(Party::Target)) else {
+            return;
+        };
+        for ((listener, _), (_, tracks)) in [(&caller, &target), (&target, &caller)] {
+            self.subscribe_one(presence, listener, tracks, hear_each_other)
+                .await;
+        }
+    }
+
+    async fn subscribe_one(
+        &self,
+        presence: &Presence,
+        listener: &ParticipantIdentity,
+        tracks: &[String],
+        subscribe: bool,
+    ) {
+        if tracks.is_empty() {
+            return;
+        }
+        let rooms = &presence.api.rooms;
+        let (room, listener) = (&presence.room_name, listener.as_str());
+        let set = rooms.update_subscriptions(room, listener, tracks.to_vec(), subscribe);
+        if let Err(error) = set.await {
+            warn!(%error, listener = masked_identity(listener), "cannot set who is heard");
+        }
+    }
+}
+
+/// Whether somebody or something to be heard came into the room.
+fn moves_the_stage(event: &RoomEvent) -> bool {
+    matches!(
+        event,
+        RoomEvent::ParticipantConnected(_)
+            | RoomEvent::TrackPublished { .. }
+            | RoomEvent::TrackSubscribed { .. }
+    )
+}
+
+/// Publishes an audio track and returns its id, or `None` when LiveKit refused it.
+async fn publish(room: &Room, track: LocalTrack) -> Option<TrackSid> {
+    let options = TrackPublishOptions {
+        source: TrackSource::Microphone,
+        ..Default::default()
+    };
+    match room.local_participant().publish_track(track, options).await {
+        Ok(publication) => Some(publication.sid()),
+        Err(error) => {
+            warn!(%error, "cannot publish the audio track");
+            None
         }
     }
 }

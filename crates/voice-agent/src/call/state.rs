@@ -11,11 +11,16 @@ use std::{
 };
 
 use transfer_core::{
-    DialFailure, PhoneNumber, ReferTarget, SipDomain, TransferFailure, TransferOutcome,
+    DialFailure, Doubt, PhoneNumber, ReferTarget, SipDomain, TransferAnswer, TransferFailure,
+    TransferPlan, Verdict,
 };
 
-use super::{attributes::CallStatus, gate::TransferGate};
-use crate::conversation::{Action, Heard, Reply, TransferRequest};
+use super::{
+    attributes::CallStatus,
+    gate::TransferGate,
+    handover::{Audience, Handover, Step},
+};
+use crate::conversation::{Action, Heard, Reply, TransferRequest, is_yes_or_no};
 
 /// How long a callee who picks up is given to say hello before the agent speaks.
 ///
@@ -47,13 +52,6 @@ const TURN_LIMIT: Duration = Duration::from_secs(20);
 /// no other, and a second one could make two phones ring.
 const UNCONFIRMED_LIMIT: Duration = Duration::from_secs(32);
 
-/// How long the leg of a transferred caller may outlive LiveKit's success; livekit-sip ends it
-/// after 1 s.
-const HANDOVER_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long LiveKit may need to tell what became of a transfer whose caller is gone already.
-const VERDICT_LIMIT: Duration = Duration::from_secs(3);
-
 /// Who called whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -73,6 +71,10 @@ pub(crate) struct CallSettings {
     pub(crate) sip_domain: Option<SipDomain>,
     /// Whom callers may reach.
     pub(crate) gate: TransferGate,
+    /// How a transfer is done, and what is tried when it does not work.
+    pub(crate) plan: TransferPlan,
+    /// Whether the caller hears a sound of ours while the target rings.
+    pub(crate) hold: bool,
 }
 
 /// How a dial that did not fail ended.
@@ -97,6 +99,13 @@ pub(crate) enum Input {
         status: CallStatus,
     },
     PhoneLeft,
+    /// The transfer target, whom we have called, is out of the room.
+    TargetLeft,
+    /// A key was pressed on the phone of `from`.
+    Key {
+        from: Party,
+        key: char,
+    },
     SpeechStarted,
     /// What the person said; `second` is the second decode, when the agent expected a number.
     Turn {
@@ -107,12 +116,22 @@ pub(crate) enum Input {
     Replied(Reply),
     /// The utterance of [`Output::Say`] was played to its last sample.
     Spoke(Utterance),
-    /// The result of [`Output::Transfer`].
-    Transferred(Result<(), TransferFailure>),
+    /// LiveKit's answer to [`Output::Refer`].
+    Transferred(TransferAnswer),
+    /// The result of [`Output::CallTarget`].
+    TargetCalled(Result<(), DialFailure>),
     /// We are out of the room and do not come back.
     RoomLost,
     /// Somebody else ends the call: the worker, or the server by ending the job.
     HangUp,
+}
+
+/// Whose phone it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Party {
+    Caller,
+    /// The transfer target.
+    Target,
 }
 
 /// Numbers the utterances of a call.
@@ -127,11 +146,21 @@ pub(crate) enum Output {
     Think(Heard),
     Say(Utterance, String),
     StopSpeaking,
-    /// Send the participant `identity` to `target`.
-    Transfer {
+    /// Send the participant `identity` to `target` by REFER.
+    Refer {
         identity: String,
         target: ReferTarget,
+        /// What the caller has said, for the one who answers.
+        request: String,
     },
+    /// Call the transfer target into the room.
+    CallTarget {
+        number: PhoneNumber,
+        request: String,
+    },
+    /// Take the transfer target out of the room.
+    DismissTarget(PhoneNumber),
+    Audience(Audience),
     End(Outcome),
 }
 
@@ -139,8 +168,8 @@ pub(crate) enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     NotAnswered(DialFailure),
-    /// The caller left by a transfer; the failed ones do not end a call.
-    Transferred(TransferOutcome),
+    /// The caller left by a transfer, or has talked to the target; the failed ones do not end a call.
+    Transferred(Verdict),
     /// The person hung up.
     PhoneLeft,
     AgentHungUp,
@@ -153,13 +182,11 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnswered(cause) => write!(f, "not answered: {cause}"),
-            Self::Transferred(TransferOutcome::Connected) => f.write_str("transferred"),
-            Self::Transferred(TransferOutcome::LeftUnconfirmed) => {
-                f.write_str("left during the transfer, unconfirmed")
+            Self::Transferred(Verdict::Connected) => f.write_str("transferred"),
+            Self::Transferred(Verdict::Unconfirmed(doubt)) => {
+                write!(f, "left during the transfer, unconfirmed: {doubt}")
             }
-            Self::Transferred(TransferOutcome::Failed(cause)) => {
-                write!(f, "transfer failed: {cause}")
-            }
+            Self::Transferred(Verdict::Failed(cause)) => write!(f, "transfer failed: {cause}"),
             Self::PhoneLeft => f.write_str("caller hung up"),
             Self::AgentHungUp => f.write_str("agent hung up"),
             Self::RoomLost => f.write_str("room lost"),
@@ -184,13 +211,7 @@ enum Phase {
         utterance: Utterance,
         then: Action,
     },
-    Transferring {
-        left: Option<Instant>,
-    },
-    /// LiveKit reported success and the leg is about to end.
-    HandedOver {
-        at: Instant,
-    },
+    HandingOver(Handover),
     Ended,
 }
 
@@ -213,6 +234,8 @@ pub(crate) struct Call {
     greeted: bool,
     /// Words in the turn that the conversation thinks about.
     words: usize,
+    /// The last thing that the person said besides yes and no.
+    request: String,
     /// A turn that came while the conversation was thinking about the one before.
     waiting_turn: Option<Heard>,
     /// No REFER before, because an unconfirmed one may be alive.
@@ -238,6 +261,7 @@ impl Call {
             early_media: false,
             greeted: false,
             words: 0,
+            request: String::new(),
             waiting_turn: None,
             no_transfer_before: None,
             utterances: 0,
@@ -260,8 +284,7 @@ impl Call {
             Phase::Connecting => self.greet_limit,
             Phase::Answered { greet_at } => Some(*greet_at),
             Phase::Listening { until } => Some(*until),
-            Phase::Transferring { left } => left.map(|left| left + VERDICT_LIMIT),
-            Phase::HandedOver { at } => Some(*at + HANDOVER_LIMIT),
+            Phase::HandingOver(handover) => handover.poll_timeout(),
             Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => None,
         }
     }
@@ -270,17 +293,15 @@ impl Call {
         if self.poll_timeout().is_none_or(|due| now < due) {
             return;
         }
-        match self.phase {
+        match &mut self.phase {
             Phase::Connecting | Phase::Answered { .. } => {
                 let greeting = self.settings.greeting.clone();
                 self.say(greeting, Action::Listen);
             }
             Phase::Listening { .. } => self.think(Heard::Silence),
-            Phase::Transferring { .. } => {
-                self.end(Outcome::Transferred(TransferOutcome::LeftUnconfirmed));
-            }
-            Phase::HandedOver { .. } => {
-                self.end(Outcome::Transferred(TransferOutcome::of_success(None)));
+            Phase::HandingOver(handover) => {
+                handover.handle_timeout();
+                self.follow(now);
             }
             Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => {}
         }
@@ -307,6 +328,10 @@ impl Call {
             Input::Phone { identity, status } => {
                 self.identity = Some(identity);
                 self.status = Some(status);
+                // The carrier has ended the leg; livekit-sip may keep the participant for seconds more.
+                if status == CallStatus::Hangup {
+                    self.phone_left(now);
+                }
                 self.check_answered(now);
             }
             Input::PhoneLeft => self.phone_left(now),
@@ -314,7 +339,21 @@ impl Call {
             Input::Turn { first, second } => self.turn(now, first, second),
             Input::Replied(reply) => self.replied(now, reply),
             Input::Spoke(spoken) => self.spoke(now, spoken),
-            Input::Transferred(result) => self.transferred(now, result),
+            Input::Transferred(answer) => {
+                self.hand_over(now, |handover| handover.answered(now, answer));
+            }
+            Input::TargetCalled(result) => {
+                self.hand_over(now, |handover| handover.called(result));
+            }
+            Input::TargetLeft => self.hand_over(now, Handover::target_left),
+            Input::Key {
+                from: Party::Target,
+                key,
+            } => self.hand_over(now, |handover| handover.target_key(key)),
+            Input::Key {
+                from: Party::Caller,
+                ..
+            } => {}
             Input::RoomLost => self.end(Outcome::RoomLost),
             Input::HangUp => self.end(Outcome::Terminated),
         }
@@ -357,12 +396,7 @@ impl Call {
             // The dial tells why, a moment later.
             Phase::Connecting
                 if self.settings.direction == Direction::Outbound && self.dialed.is_none() => {}
-            Phase::Transferring { left } => *left = Some(now),
-            Phase::HandedOver { at } => {
-                let stayed = now.saturating_duration_since(*at);
-                let outcome = TransferOutcome::of_success(Some(stayed));
-                self.end(Outcome::Transferred(outcome));
-            }
+            Phase::HandingOver(_) => self.hand_over(now, |handover| handover.caller_left(now)),
             Phase::Connecting
             | Phase::Answered { .. }
             | Phase::Listening { .. }
@@ -383,12 +417,8 @@ impl Call {
                     until: now + SILENCE_AFTER_INTERRUPTION,
                 };
             }
-            Phase::Connecting
-            | Phase::Thinking
-            | Phase::Speaking { .. }
-            | Phase::Transferring { .. }
-            | Phase::HandedOver { .. }
-            | Phase::Ended => {}
+            Phase::HandingOver(_) => self.hand_over(now, Handover::speech_started),
+            Phase::Connecting | Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => {}
         }
     }
 
@@ -406,11 +436,17 @@ impl Call {
                 Phase::Connecting
                 | Phase::Thinking
                 | Phase::Speaking { .. }
-                | Phase::Transferring { .. }
-                | Phase::HandedOver { .. }
+                | Phase::HandingOver(_)
                 | Phase::Ended => {}
             }
             return;
+        }
+        if let Phase::HandingOver(_) = self.phase {
+            self.hand_over(now, |handover| handover.turn(&first));
+            return;
+        }
+        if !is_yes_or_no(&first) {
+            self.request.clone_from(&first);
         }
         let heard = Heard::Turn { first, second };
         match &self.phase {
@@ -420,12 +456,8 @@ impl Call {
                 self.think(heard);
             }
             Phase::Thinking => self.waiting_turn = Some(heard),
-            // Said over the notice of a transfer, or into its ringing.
-            Phase::Connecting
-            | Phase::Speaking { .. }
-            | Phase::Transferring { .. }
-            | Phase::HandedOver { .. }
-            | Phase::Ended => {}
+            // Said over the notice of a transfer.
+            Phase::Connecting | Phase::Speaking { .. } | Phase::HandingOver(_) | Phase::Ended => {}
         }
     }
 
@@ -457,11 +489,21 @@ impl Call {
     }
 
     fn spoke(&mut self, now: Instant, spoken: Utterance) {
-        if let Phase::Speaking { utterance, then } = &self.phase
-            && *utterance == spoken
-        {
-            let then = then.clone();
-            self.act(now, then);
+        match &self.phase {
+            Phase::Speaking { utterance, then } if *utterance == spoken => {
+                let then = then.clone();
+                self.act(now, then);
+            }
+            Phase::HandingOver(_) if spoken == Utterance(self.utterances) => {
+                self.hand_over(now, |handover| handover.spoke(now));
+            }
+            Phase::Connecting
+            | Phase::Answered { .. }
+            | Phase::Listening { .. }
+            | Phase::Thinking
+            | Phase::Speaking { .. }
+            | Phase::HandingOver(_)
+            | Phase::Ended => {}
         }
     }
 
@@ -478,18 +520,68 @@ impl Call {
     }
 
     fn transfer(&mut self, now: Instant, request: TransferRequest) {
-        let number = match request {
-            TransferRequest::Default => self.settings.default_transfer.clone(),
-            TransferRequest::Number(number) => Some(number),
+        // Whoever asked for one number wants nobody else.
+        let (number, plan) = match request {
+            TransferRequest::Default => (
+                self.settings.default_transfer.clone(),
+                self.settings.plan.clone(),
+            ),
+            TransferRequest::Number(number) => (Some(number), self.settings.plan.without_next()),
         };
         match self.may_transfer(now, number) {
-            Ok((identity, number)) => {
-                let target = ReferTarget::new(number, self.settings.sip_domain.as_ref());
-                self.phase = Phase::Transferring { left: None };
-                self.outputs
-                    .push_back(Output::Transfer { identity, target });
+            Ok(number) => {
+                let request = std::mem::take(&mut self.request);
+                let handover = Handover::begin(plan, number, request, self.settings.hold);
+                self.phase = Phase::HandingOver(handover);
+                self.follow(now);
             }
             Err(cause) => self.think(Heard::TransferFailed(cause)),
+        }
+    }
+
+    /// Lets `event` happen to the transfer that is going on, if one is.
+    fn hand_over(&mut self, now: Instant, event: impl FnOnce(&mut Handover)) {
+        if let Phase::HandingOver(handover) = &mut self.phase {
+            event(handover);
+            self.follow(now);
+        }
+    }
+
+    /// Does what the transfer wants done.
+    fn follow(&mut self, now: Instant) {
+        while let Phase::HandingOver(handover) = &mut self.phase
+            && let Some(step) = handover.poll_step()
+        {
+            let request = handover.request().to_owned();
+            match step {
+                Step::Refer(number) => {
+                    let target = ReferTarget::new(number, self.settings.sip_domain.as_ref());
+                    let identity = self.identity.clone().unwrap_or_default();
+                    self.outputs.push_back(Output::Refer {
+                        identity,
+                        target,
+                        request,
+                    });
+                }
+                Step::Call(number) => {
+                    self.outputs
+                        .push_back(Output::CallTarget { number, request });
+                }
+                Step::Dismiss(number) => self.outputs.push_back(Output::DismissTarget(number)),
+                Step::Say(text) => {
+                    let utterance = self.next_utterance();
+                    self.outputs.push_back(Output::Say(utterance, text));
+                }
+                Step::StopSpeaking => self.outputs.push_back(Output::StopSpeaking),
+                Step::Audience(audience) => self.outputs.push_back(Output::Audience(audience)),
+                Step::Return(heard) => {
+                    if let Heard::TransferUnconfirmed(Doubt::TimedOut | Doubt::AnswerLost) = heard {
+                        self.no_transfer_before = Some(now + UNCONFIRMED_LIMIT);
+                    }
+                    self.think(heard);
+                }
+                Step::End(outcome) => self.end(outcome),
+            }
         }
     }
 
@@ -497,7 +589,7 @@ impl Call {
         &mut self,
         now: Instant,
         number: Option<PhoneNumber>,
-    ) -> Result<(String, PhoneNumber), TransferFailure> {
+    ) -> Result<PhoneNumber, TransferFailure> {
         if self.no_transfer_before.is_some_and(|free| now < free) {
             return Err(TransferFailure::AlreadyTransferring);
         }
@@ -505,47 +597,30 @@ impl Call {
         if self.status != Some(CallStatus::Active) {
             return Err(TransferFailure::CallerGone);
         }
-        let identity = self.identity.clone().ok_or(TransferFailure::CallerGone)?;
+        if self.identity.is_none() {
+            return Err(TransferFailure::CallerGone);
+        }
         let number = number.ok_or(TransferFailure::BadTarget)?;
         self.settings.gate.admit(now, &number)?;
-        Ok((identity, number))
-    }
-
-    fn transferred(&mut self, now: Instant, result: Result<(), TransferFailure>) {
-        let Phase::Transferring { left } = self.phase else {
-            return;
-        };
-        match (result, left) {
-            (Ok(()), None) => self.phase = Phase::HandedOver { at: now },
-            (Ok(()), Some(_)) => {
-                let outcome = TransferOutcome::of_success(Some(Duration::ZERO));
-                self.end(Outcome::Transferred(outcome));
-            }
-            (Err(TransferFailure::Unconfirmed), Some(_)) => {
-                self.end(Outcome::Transferred(TransferOutcome::LeftUnconfirmed));
-            }
-            (Err(_), Some(_)) => self.end(Outcome::PhoneLeft),
-            (Err(cause), None) => {
-                if cause == TransferFailure::Unconfirmed {
-                    self.no_transfer_before = Some(now + UNCONFIRMED_LIMIT);
-                }
-                self.think(Heard::TransferFailed(cause));
-            }
-        }
+        Ok(number)
     }
 
     fn say(&mut self, text: String, then: Action) {
         self.greeted = true;
-        self.utterances += 1;
-        let utterance = Utterance(self.utterances);
+        let utterance = self.next_utterance();
         self.phase = Phase::Speaking { utterance, then };
         self.outputs.push_back(Output::Say(utterance, text));
+    }
+
+    fn next_utterance(&mut self) -> Utterance {
+        self.utterances += 1;
+        Utterance(self.utterances)
     }
 
     fn think(&mut self, heard: Heard) {
         self.words = match &heard {
             Heard::Turn { first, .. } => first.split_whitespace().count(),
-            Heard::Silence | Heard::TransferFailed(_) => 0,
+            Heard::Silence | Heard::TransferFailed(_) | Heard::TransferUnconfirmed(_) => 0,
         };
         self.phase = Phase::Thinking;
         self.outputs.push_back(Output::Think(heard));

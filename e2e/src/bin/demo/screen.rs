@@ -194,6 +194,9 @@ fn reason(event: &WorkerEvent) -> Option<String> {
         WorkerEvent::TransferFailed { cause, .. } => {
             format!("the transfer failed: {cause}; talks on")
         }
+        WorkerEvent::TransferUnconfirmed { cause } => {
+            format!("cannot tell how the transfer ended: {cause}; talks on")
+        }
         WorkerEvent::JobEnded { outcome } => format!("the job ended: {outcome}"),
         WorkerEvent::Registered
         | WorkerEvent::Says { .. }

@@ -1,4 +1,9 @@
+use transfer_core::{Fallback, SipStatus, TransferMode, TransferReason};
+
 use super::*;
+use crate::call::handover::{HANDOVER_LIMIT, VERDICT_LIMIT};
+
+const UNCONFIRMED: Outcome = Outcome::Transferred(Verdict::Unconfirmed(Doubt::LegEnded));
 
 #[test]
 fn an_outbound_call_dials_before_anything_else_has_happened() {
@@ -275,47 +280,58 @@ fn the_agent_is_silent_and_deaf_while_the_target_rings() {
 }
 
 #[test]
-fn a_transfer_counts_as_connected_only_if_the_leg_outlives_the_success() {
-    for (stayed, outcome) in [
-        (Duration::from_millis(1000), TransferOutcome::Connected),
-        (Duration::from_millis(20), TransferOutcome::LeftUnconfirmed),
+fn a_transfer_counts_as_connected_only_if_the_leg_outlives_the_success_or_the_server_says_so() {
+    let connected = Outcome::Transferred(Verdict::Connected);
+    for (reason, stayed, outcome) in [
+        (None, Duration::from_millis(1000), connected),
+        (None, Duration::from_millis(20), UNCONFIRMED),
+        (Some(TransferReason::Completed), Duration::ZERO, connected),
+        (
+            Some(TransferReason::CallEnded),
+            Duration::from_millis(1000),
+            UNCONFIRMED,
+        ),
     ] {
         let mut call = TestCall::transferring();
-        call.handle(Input::Transferred(Ok(())));
+        call.handle(Input::Transferred(TransferAnswer::Success(reason)));
         call.elapse(stayed);
         call.handle(Input::PhoneLeft);
-        assert_eq!(call.outputs(), [Output::End(Outcome::Transferred(outcome))]);
+        assert_eq!(call.outputs(), [Output::End(outcome)], "{reason:?}");
     }
 }
 
 #[test]
 fn a_leg_that_does_not_leave_after_the_success_is_ended() {
     let mut call = TestCall::transferring();
-    call.handle(Input::Transferred(Ok(())));
+    call.handle(Input::Transferred(TransferAnswer::Success(None)));
 
     call.elapse(HANDOVER_LIMIT);
 
-    let outcome = Outcome::Transferred(TransferOutcome::Connected);
+    let outcome = Outcome::Transferred(Verdict::Connected);
     assert_eq!(call.outputs(), [Output::End(outcome)]);
 }
 
 #[test]
+fn a_leg_that_has_ended_counts_as_gone_though_its_participant_lingers() {
+    let mut call = TestCall::transferring();
+    call.handle(Input::Transferred(TransferAnswer::Success(None)));
+
+    call.handle(phone(CallStatus::Hangup));
+
+    assert_eq!(call.outputs(), [Output::End(UNCONFIRMED)]);
+}
+
+#[test]
 fn a_caller_who_leaves_before_the_verdict_was_not_connected_for_sure() {
-    for (verdict, outcome) in [
-        (
-            Ok(()),
-            Outcome::Transferred(TransferOutcome::LeftUnconfirmed),
-        ),
-        (
-            Err(TransferFailure::Unconfirmed),
-            Outcome::Transferred(TransferOutcome::LeftUnconfirmed),
-        ),
-        (Err(TransferFailure::TargetBusy), Outcome::PhoneLeft),
+    for (answer, outcome) in [
+        (TransferAnswer::Success(None), UNCONFIRMED),
+        (Doubt::TimedOut.into(), UNCONFIRMED),
+        (TransferFailure::TargetBusy.into(), Outcome::PhoneLeft),
     ] {
         let mut call = TestCall::transferring();
         call.handle(Input::PhoneLeft);
         assert_eq!(call.outputs(), []);
-        call.handle(Input::Transferred(verdict));
+        call.handle(Input::Transferred(answer));
         assert_eq!(call.outputs(), [Output::End(outcome)]);
     }
 }
@@ -327,15 +343,14 @@ fn a_verdict_that_does_not_come_after_the_caller_left_is_not_waited_for() {
 
     call.elapse(VERDICT_LIMIT);
 
-    let outcome = Outcome::Transferred(TransferOutcome::LeftUnconfirmed);
-    assert_eq!(call.outputs(), [Output::End(outcome)]);
+    assert_eq!(call.outputs(), [Output::End(UNCONFIRMED)]);
 }
 
 #[test]
 fn a_failed_transfer_is_explained_and_the_talk_goes_on() {
     let mut call = TestCall::transferring();
 
-    call.handle(Input::Transferred(Err(TransferFailure::TargetBusy)));
+    call.handle(Input::Transferred(TransferFailure::TargetBusy.into()));
     assert_eq!(
         call.outputs(),
         [Output::Think(Heard::TransferFailed(
@@ -354,13 +369,88 @@ fn a_failed_transfer_is_explained_and_the_talk_goes_on() {
 }
 
 #[test]
+fn who_stands_in_for_the_default_number_does_not_for_a_number_that_was_asked_for() {
+    let busy = || Input::Transferred(TransferFailure::TargetBusy.into());
+    let mut call = TestCall::listening();
+    call.reply_to("Transfer me.", None, to_default());
+    call.outputs();
+    call.handle(busy());
+    let said = call.said();
+    assert!(said[0].contains("busy"), "{said:?}");
+    call.spoke();
+    assert_eq!(call.outputs(), [refer("sip:+15550008888@sip.example.net")]);
+
+    let mut call = TestCall::listening();
+    let asked_for = TransferRequest::Number("+15550001234".parse().unwrap());
+    call.reply_to("Yes.", None, Action::Transfer(asked_for));
+    call.outputs();
+    call.handle(busy());
+    let failed = Heard::TransferFailed(TransferFailure::TargetBusy);
+    assert_eq!(call.outputs(), [Output::Think(failed)]);
+}
+
+#[test]
+fn a_carrier_that_refuses_refer_makes_the_agent_call_the_target_itself() {
+    let mut call = TestCall::transferring();
+    let status = SipStatus(603);
+    call.handle(Input::Transferred(
+        TransferFailure::Refused { status }.into(),
+    ));
+    assert_eq!(
+        call.said(),
+        ["One moment, I am connecting you another way."]
+    );
+    call.spoke();
+    let number: PhoneNumber = "+15550009999".parse().unwrap();
+    assert_eq!(
+        call.outputs(),
+        [Output::CallTarget {
+            number,
+            request: "Transfer me.".to_owned()
+        }]
+    );
+
+    call.handle(Input::TargetCalled(Ok(())));
+    assert_eq!(call.outputs(), [Output::Audience(Audience::Together)]);
+    call.handle(turn("Transfer me."));
+    call.handle(Input::SpeechStarted);
+    call.elapse(Duration::from_secs(600));
+    assert_eq!(call.outputs(), [], "the agent is out of it");
+    call.handle(Input::TargetLeft);
+    let outcome = Outcome::Transferred(Verdict::Connected);
+    assert_eq!(call.outputs(), [Output::End(outcome)]);
+}
+
+#[test]
+fn the_one_who_answers_is_told_what_the_caller_asked_for() {
+    let mut call = TestCall::listening();
+    call.reply_to(
+        "Transfer me to plus one five five five.",
+        Some("Is that right?"),
+        Action::Listen,
+    );
+    call.outputs();
+    call.spoke();
+    call.reply_to("Yes.", None, to_default());
+    let outputs = call.outputs();
+    let [Output::Refer { request, .. }] = &outputs[..] else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(request, "Transfer me to plus one five five five.");
+}
+
+#[test]
 fn after_an_unconfirmed_transfer_no_other_is_sent_for_half_a_minute() {
     for (waited, sent) in [
         (UNCONFIRMED_LIMIT - Duration::from_secs(1), false),
         (UNCONFIRMED_LIMIT, true),
     ] {
         let mut call = TestCall::transferring();
-        call.handle(Input::Transferred(Err(TransferFailure::Unconfirmed)));
+        call.handle(Input::Transferred(Doubt::TimedOut.into()));
+        assert_eq!(
+            call.outputs(),
+            [Output::Think(Heard::TransferUnconfirmed(Doubt::TimedOut))]
+        );
         call.handle(Input::Replied(reply(None, Action::Listen)));
         call.now += waited;
         call.outputs();
@@ -414,6 +504,12 @@ impl TestCall {
             default_transfer: Some("+15550009999".parse().unwrap()),
             sip_domain: Some("sip.example.net".parse().unwrap()),
             gate: TransferGate::default(),
+            plan: TransferPlan::new(
+                TransferMode::Cold,
+                Fallback::Bridge,
+                ["+15550008888".parse().unwrap()],
+            ),
+            hold: false,
         };
         Self {
             call: Call::new(settings),
@@ -445,8 +541,9 @@ impl TestCall {
 
     fn transferring() -> Self {
         let mut call = Self::listening();
+        call.call.settings.plan = call.call.settings.plan.without_next();
         call.reply_to("Transfer me.", None, to_default());
-        assert!(matches!(call.outputs()[..], [Output::Transfer { .. }]));
+        assert!(matches!(call.outputs()[..], [Output::Refer { .. }]));
         call
     }
 
@@ -529,8 +626,9 @@ fn refer(uri: &str) -> Output {
     let domain = "sip.example.net".parse().unwrap();
     let target = ReferTarget::new(number.parse().unwrap(), Some(&domain));
     assert_eq!(target.to_string(), uri);
-    Output::Transfer {
+    Output::Refer {
         identity: "sip_+15550001111".to_owned(),
         target,
+        request: "Transfer me.".to_owned(),
     }
 }
