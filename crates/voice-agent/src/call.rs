@@ -9,6 +9,8 @@ mod briefing;
 mod dial;
 mod gate;
 mod handover;
+#[cfg(test)]
+mod hostile;
 mod room;
 mod sip_api;
 mod state;

@@ -55,7 +55,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         Some(allow) => {
             info!(%allow, "callers may name only these, the default number and the departments")
         }
-        None => warn!(
+        None => info!(
             "callers may name any ordinary phone number; set TRANSFER_ALLOW to narrow it, such as TRANSFER_ALLOW=IN,US"
         ),
     }

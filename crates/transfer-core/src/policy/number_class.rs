@@ -239,3 +239,10 @@ fn of_north_american(number: &PhoneNumber) -> Option<NumberClass> {
         _ => None,
     }
 }
+
+/// The first digits of everything that no prefix may allow.
+#[cfg(test)]
+pub(super) fn refused_ranges() -> Vec<&'static str> {
+    let ranges = RANGES.iter().map(|(range, _)| *range);
+    GLOBAL_CODES.into_iter().chain(ranges).collect()
+}

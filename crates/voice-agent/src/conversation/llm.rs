@@ -177,6 +177,25 @@ impl LlmBrain {
         }
     }
 
+    /// What follows when a model calls a tool; with the policy, for what the person says then.
+    #[cfg(test)]
+    pub(crate) fn called(&mut self, name: &str, arguments: &str) -> Option<Reply> {
+        let calls = ToolCalls {
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+        };
+        let tool = calls.first().ok()?;
+        Some(self.reply(Answer {
+            text: String::new(),
+            tool,
+        }))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn rules(&mut self) -> &mut DialoguePolicy {
+        &mut self.policy
+    }
+
     async fn ask(&self, text: &str) -> Result<Answer, AnswerError> {
         let mut messages = vec![ChatCompletionRequestSystemMessage::from(INSTRUCTIONS).into()];
         messages.extend(self.history.iter().cloned());
