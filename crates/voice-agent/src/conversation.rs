@@ -9,8 +9,12 @@
 //!    back at all.
 //! 3. A number that was entered on the keypad is read back too. Outside such an entry the key `0` goes
 //!    to the default number, `1` is yes and `2` is no.
-//! 4. Nothing but a [`PhoneNumber`] leaves this module.
+//! 4. A number that the operator's [`TransferPolicy`](transfer_core::policy::TransferPolicy)
+//!    refuses is refused at once, not read back. A department that the operator named is reached by its
+//!    name, without a question.
+//! 5. Nothing but a [`PhoneNumber`] leaves this module.
 
+mod department;
 mod intent;
 mod keypad;
 mod llm;
@@ -93,7 +97,7 @@ pub enum Action {
 pub enum TransferRequest {
     /// The configured number.
     Default,
-    /// A number that the person gave and confirmed.
+    /// A number that the person gave and confirmed, or that of a department.
     Number(PhoneNumber),
 }
 

@@ -17,6 +17,7 @@ use transfer_core::{
 
 use super::{
     attributes::CallStatus,
+    gate::TransferGate,
     handover::{Audience, Handover, Step},
 };
 use crate::conversation::{Action, Heard, Reply, TransferRequest, is_yes_or_no};
@@ -68,6 +69,8 @@ pub(crate) struct CallSettings {
     pub(crate) default_transfer: Option<PhoneNumber>,
     /// The carrier's domain for the `Refer-To` URI.
     pub(crate) sip_domain: Option<SipDomain>,
+    /// Whom callers may reach.
+    pub(crate) gate: TransferGate,
     /// How a transfer is done, and what is tried when it does not work.
     pub(crate) plan: TransferPlan,
     /// Whether the caller hears a sound of ours while the target rings.
@@ -586,7 +589,7 @@ impl Call {
     }
 
     fn may_transfer(
-        &self,
+        &mut self,
         now: Instant,
         number: Option<PhoneNumber>,
     ) -> Result<PhoneNumber, TransferFailure> {
@@ -600,7 +603,9 @@ impl Call {
         if self.identity.is_none() {
             return Err(TransferFailure::CallerGone);
         }
-        number.ok_or(TransferFailure::BadTarget)
+        let number = number.ok_or(TransferFailure::BadTarget)?;
+        self.settings.gate.admit(now, &number)?;
+        Ok(number)
     }
 
     fn say(&mut self, text: String, then: Action) {

@@ -1,9 +1,14 @@
 //! The built-in dialogue: what a patient receptionist would say, by rules.
 
-use transfer_core::{ParsePhoneNumberError, PhoneNumber, Region, TransferFailure};
+use tracing::info;
+use transfer_core::{
+    ParsePhoneNumberError, PhoneNumber, Region, TransferFailure,
+    policy::{Destination, TransferPolicy},
+};
 
 use super::{
     Action, Heard, Reply, TransferRequest,
+    department::{self, Wish},
     intent::Intent,
     keypad::{Entry, Key},
     read_back::{read_back, words_of},
@@ -34,6 +39,8 @@ pub struct PolicySettings {
     pub default_transfer: Option<PhoneNumber>,
     /// How numbers without a country code are read.
     pub default_region: Option<Region>,
+    /// Whom the person may reach.
+    pub transfer_policy: TransferPolicy,
 }
 
 /// A dialogue without a model: understands transfers, numbers, yes and no.
@@ -114,10 +121,14 @@ impl DialoguePolicy {
         match self.read(first, second.as_deref()) {
             Reading::Number(_) | Reading::Contradiction => true,
             Reading::Unusable { spoken, .. } => spoken.plus,
-            Reading::None => matches!(
-                Intent::of(first),
-                Intent::DoNotTransfer | Intent::Cancel | Intent::Nothing
-            ),
+            Reading::None => {
+                let intent = Intent::of(first);
+                let wish = department::wish(first, intent, self.departments());
+                matches!(
+                    intent,
+                    Intent::DoNotTransfer | Intent::Cancel | Intent::Nothing
+                ) || matches!(wish, Wish::Department(_))
+            }
         }
     }
 
@@ -140,8 +151,11 @@ impl DialoguePolicy {
         reply
     }
 
-    /// Reads a number back and waits for a yes; the way in for a number that a model named.
+    /// Reads a number back and waits for a yes, or refuses it; the way in for a number that a model named.
     pub(super) fn confirm(&mut self, number: PhoneNumber) -> Reply {
+        if let Some(refused) = self.refuse(&number) {
+            return refused;
+        }
         let question = format!("You said {}. Is that right?", read_back(&number));
         self.state = State::Confirm { number };
         listen(question)
@@ -205,6 +219,9 @@ impl DialoguePolicy {
         }
         match entry.phone_number(self.settings.default_region) {
             Ok(number) => {
+                if let Some(refused) = self.refuse(&number) {
+                    return refused;
+                }
                 let question = format!(
                     "You entered {}. Is that right? Press 1 or say yes, or press 2 to enter it again.",
                     read_back(&number)
@@ -240,6 +257,44 @@ impl DialoguePolicy {
     fn declined(&mut self) -> Reply {
         self.state = State::Open;
         listen("All right. How else can I help?")
+    }
+
+    /// Refuses a number that the policy does not want, before anybody confirms it in vain.
+    fn refuse(&mut self, number: &PhoneNumber) -> Option<Reply> {
+        let refusal = self.settings.transfer_policy.decide(number).err()?;
+        let hint = refusal.hint();
+        info!(rule = %refusal, hint, number = number.masked(), "number refused");
+        self.state = State::Open;
+        Some(listen(refusal.spoken()))
+    }
+
+    pub(super) fn departments(&self) -> &[Destination] {
+        &self.settings.transfer_policy.rules().destinations
+    }
+
+    /// Transfers to a department: the operator gave its number, so nothing is read back.
+    pub(super) fn transfer_to_department(&mut self, department: &Destination) -> Reply {
+        self.state = State::Open;
+        Reply {
+            say: Some(format!(
+                "Sure, I am transferring you to {} now. One moment please.",
+                department.name
+            )),
+            then: Action::Transfer(TransferRequest::Number(department.number.clone())),
+        }
+    }
+
+    /// Somebody was asked for whom we do not know.
+    pub(super) fn ask_for_department(&mut self) -> Reply {
+        let departments = department::list(self.departments());
+        if self.settings.default_transfer.is_none() {
+            self.state = State::Open;
+            return listen(format!("I can transfer you to {departments}. Which one?"));
+        }
+        self.state = State::Offer;
+        listen(format!(
+            "I can transfer you to {departments}. Which one, or shall I transfer you to our team?"
+        ))
     }
 
     /// Transfers to the default number, or asks for one.
@@ -293,6 +348,7 @@ impl DialoguePolicy {
             | TransferFailure::TargetFault { .. }
             | TransferFailure::Cancelled
             | TransferFailure::BadTarget
+            | TransferFailure::Policy(_)
             | TransferFailure::AlreadyTransferring
             | TransferFailure::NotAPhoneCall
             | TransferFailure::ApiKeyRefused
@@ -327,6 +383,21 @@ impl DialoguePolicy {
                 return listen(self.last_said.clone());
             }
             _ => {}
+        }
+        if matches!(reading, Reading::None) {
+            let departments = self.departments();
+            let wishes = [Some(first), second]
+                .map(|text| text.map(|text| department::wish(text, intent, departments)));
+            let department = wishes.iter().flatten().find_map(|wish| match wish {
+                Wish::Department(department) => Some((*department).clone()),
+                Wish::None | Wish::Unclear => None,
+            });
+            if let Some(department) = department {
+                return self.transfer_to_department(&department);
+            }
+            if wishes.contains(&Some(Wish::Unclear)) {
+                return self.ask_for_department();
+            }
         }
         match self.state.clone() {
             State::Open => self.open(reading, intent),

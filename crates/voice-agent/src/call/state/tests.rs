@@ -515,6 +515,7 @@ impl TestCall {
             greeting: "Good day.".to_owned(),
             default_transfer: Some("+15550009999".parse().unwrap()),
             sip_domain: Some("sip.example.net".parse().unwrap()),
+            gate: TransferGate::default(),
             plan: TransferPlan::new(
                 TransferMode::Cold,
                 Fallback::Bridge,

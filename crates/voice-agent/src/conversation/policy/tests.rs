@@ -9,7 +9,7 @@ const ASK_AGAIN: &str = "Sorry. Please say the whole number again, digit by digi
 fn policy() -> DialoguePolicy {
     DialoguePolicy::new(PolicySettings {
         default_transfer: Some("+15550009999".parse().unwrap()),
-        default_region: None,
+        ..PolicySettings::default()
     })
 }
 
