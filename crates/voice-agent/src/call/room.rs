@@ -35,6 +35,10 @@ use crate::audio::{Speaker, listen};
 /// and come back in any order.
 const RETURN_LIMIT: Duration = Duration::from_secs(10);
 
+/// How soon and how seldom caller and target are kept apart again while they shall not hear each other.
+const KEEP_APART_FIRST: Duration = Duration::from_millis(50);
+const KEEP_APART_LAST: Duration = Duration::from_secs(2);
+
 /// Which participant is the person on the phone.
 #[derive(Debug, Clone)]
 pub(super) enum Phone {
@@ -122,6 +126,7 @@ impl Presence {
                     self.audience.borrow_and_update();
                     stage.set(self).await;
                 }
+                () = sleep_until_maybe(stage.keep_apart_at) => stage.keep_apart(self).await,
                 () = sleep_until_maybe(self.absence.until) => {
                     self.absence = Absence::default();
                     info!("the phone did not come back");
@@ -287,6 +292,9 @@ struct Stage<'r> {
     hold_track: Option<TrackSid>,
     /// Plays the hold sound.
     playing: JoinSet<()>,
+    /// When caller and target are kept apart again.
+    keep_apart_at: Option<Instant>,
+    keep_apart_pause: Duration,
 }
 
 impl<'r> Stage<'r> {
@@ -297,6 +305,8 @@ impl<'r> Stage<'r> {
             hold: Speaker::new(),
             hold_track: None,
             playing: JoinSet::new(),
+            keep_apart_at: None,
+            keep_apart_pause: KEEP_APART_FIRST,
         }
     }
 
@@ -306,13 +316,24 @@ impl<'r> Stage<'r> {
         if audience == Audience::Target {
             self.play_hold_sound(presence.hold_sound.as_ref()).await;
             self.part(presence).await;
+            self.keep_apart_pause = KEEP_APART_FIRST;
+            self.keep_apart_at = Some(Instant::now() + KEEP_APART_FIRST);
         } else {
+            self.keep_apart_at = None;
             self.playing.abort_all();
             self.hold.stop();
             self.permit(true, Vec::new()).await;
         }
         self.subscribe(presence, audience == Audience::Together)
             .await;
+    }
+
+    /// Keeps caller and target apart, again and again: livekit-sip subscribes a phone to everybody in the
+    /// moment in which it is answered, which may be after we said otherwise.
+    async fn keep_apart(&mut self, presence: &Presence) {
+        self.subscribe(presence, false).await;
+        self.keep_apart_pause = (self.keep_apart_pause * 2).min(KEEP_APART_LAST);
+        self.keep_apart_at = Some(Instant::now() + self.keep_apart_pause);
     }
 
     async fn play_hold_sound(&mut self, sound: Option<&Pcm>) {
@@ -391,13 +412,14 @@ impl<'r> Stage<'r> {
     }
 }
 
-/// Whether somebody or something to be heard came into the room.
+/// Whether somebody or something to be heard came into the room, or a phone was answered.
 fn moves_the_stage(event: &RoomEvent) -> bool {
     matches!(
         event,
         RoomEvent::ParticipantConnected(_)
             | RoomEvent::TrackPublished { .. }
             | RoomEvent::TrackSubscribed { .. }
+            | RoomEvent::ParticipantAttributesChanged { .. }
     )
 }
 
