@@ -51,10 +51,20 @@ impl Codec {
             Self::G711 => telephone(pcm),
             Self::G722 => {
                 let wide = resample(pcm, HEARING_RATE);
-                let bytes = G722Encoder::new().encode(&wide.samples);
+                let mut encoder = G722Encoder::new();
+                let mut bytes = vec![0; encoder.max_encode_bytes(wide.samples.len())];
+                let len = encoder
+                    .encode_into(&wide.samples, &mut bytes)
+                    .expect("the buffer has the size that the encoder names");
+                let mut decoder = G722Decoder::new();
+                let mut samples = vec![0; decoder.max_decode_samples(len)];
+                let count = decoder
+                    .decode_into(&bytes[..len], &mut samples)
+                    .expect("the buffer has the size that the decoder names");
+                samples.truncate(count);
                 Pcm {
                     sample_rate: HEARING_RATE,
-                    samples: G722Decoder::new().decode(&bytes),
+                    samples,
                 }
             }
         }
@@ -178,8 +188,8 @@ fn recognise(heard: &Pcm) -> (String, String) {
 /// The number that the agent reads back, if it does not ask again.
 fn read_back(first: &str, second: &str, region: Option<Region>) -> Option<PhoneNumber> {
     let mut policy = DialoguePolicy::new(PolicySettings {
-        default_transfer: None,
         default_region: region,
+        ..PolicySettings::default()
     });
     let said = |first: &str, second: Option<&str>| Heard::Turn {
         first: first.to_owned(),

@@ -44,7 +44,7 @@ pub enum Heard {
     },
     /// The person pressed a key of the telephone. Answered at once and by the rules, whoever thinks.
     Key(Key),
-    /// No key was pressed for some seconds while [`Brain::expects_keys`]: the entry is complete.
+    /// No key was pressed for some seconds: an entry, if there is one, is complete.
     KeysEnded,
     /// Nobody has spoken for a while.
     Silence,
@@ -131,15 +131,6 @@ impl Brain {
         match self {
             Self::Rules(policy) => policy.expects_number(),
             Self::Llm(brain) => brain.expects_number(),
-        }
-    }
-
-    /// Whether a number is being entered on the keypad: what is said meanwhile matters less, and a
-    /// pause between keys is to be told as [`Heard::KeysEnded`].
-    pub fn expects_keys(&self) -> bool {
-        match self {
-            Self::Rules(policy) => policy.expects_keys(),
-            Self::Llm(brain) => brain.expects_keys(),
         }
     }
 }

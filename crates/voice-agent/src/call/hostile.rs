@@ -1,6 +1,6 @@
 //! Everything that a caller or a model may try, through every door that leads to a transfer.
 //!
-//! `hostile/corpus.tsv` names for each request the one ordinary number that it may reach, if any.
+//! `hostile/corpus.tsv` names for each request the ordinary number that it may reach, if any.
 
 use std::{
     collections::BTreeSet,
@@ -34,7 +34,7 @@ const DOMAIN: &str = "sip.example.net";
 
 struct Request {
     trick: &'static str,
-    may_reach: Option<&'static str>,
+    may_reach: Vec<&'static str>,
     text: String,
 }
 
@@ -49,7 +49,10 @@ fn corpus() -> Vec<Request> {
             };
             Request {
                 trick,
-                may_reach: (may_reach != "-").then_some(may_reach),
+                may_reach: may_reach
+                    .split('|')
+                    .filter(|number| *number != "-")
+                    .collect(),
                 text: unescape(text).repeat(repeat.parse().unwrap()),
             }
         })
@@ -295,6 +298,7 @@ fn the_corpus_is_large_and_has_no_line_twice() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the count is part of what it shows")]
 fn no_hostile_request_leaves_the_machine() {
     let corpus = corpus();
     let (mut tried, mut ordinary, mut wrong) = (0, 0, Vec::new());
@@ -312,8 +316,11 @@ fn no_hostile_request_leaves_the_machine() {
                     let number = number.as_deref();
                     let of_the_operator = [DEFAULT, SALES].map(Some).contains(&number);
                     // The job's transfer_to is the dispatcher's word, which no list narrows.
-                    let open = !operator.allow.starts_with("IN") || door.contains("job");
-                    let allowed = open && number.is_some() && number == request.may_reach;
+                    let open = !operator.allow.starts_with("IN")
+                        || door.contains("job")
+                        || number.is_some_and(|number| number.starts_with("+91"));
+                    let allowed =
+                        open && number.is_some_and(|number| request.may_reach.contains(&number));
                     ordinary += u32::from(allowed);
                     if !of_the_operator && !allowed {
                         let text: String = request.text.chars().take(80).collect();

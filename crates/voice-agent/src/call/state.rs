@@ -20,7 +20,7 @@ use super::{
     gate::TransferGate,
     handover::{Audience, Handover, Step},
 };
-use crate::conversation::{Action, Heard, Reply, TransferRequest, is_yes_or_no};
+use crate::conversation::{Action, Heard, Key, Reply, TransferRequest, is_yes_or_no};
 
 /// How long a callee who picks up is given to say hello before the agent speaks.
 ///
@@ -44,6 +44,9 @@ const SILENCE: Duration = Duration::from_secs(15);
 
 /// The same after the agent was interrupted by what turned out to be no words.
 const SILENCE_AFTER_INTERRUPTION: Duration = Duration::from_secs(5);
+
+/// How long nobody may press a key before an entry on the keypad counts as complete.
+const KEY_PAUSE: Duration = Duration::from_secs(4);
 
 /// How long a turn may take from its first sound to its words: 15 s of speech and its recognition.
 const TURN_LIMIT: Duration = Duration::from_secs(20);
@@ -236,8 +239,10 @@ pub(crate) struct Call {
     words: usize,
     /// The last thing that the person said besides yes and no.
     request: String,
-    /// A turn that came while the conversation was thinking about the one before.
-    waiting_turn: Option<Heard>,
+    /// Set while a key was the last thing that the person did.
+    entering: bool,
+    /// What came while the conversation was thinking: all keys, and the latest turn.
+    waiting: VecDeque<Heard>,
     /// No REFER before, because an unconfirmed one may be alive.
     no_transfer_before: Option<Instant>,
     utterances: u32,
@@ -262,7 +267,8 @@ impl Call {
             greeted: false,
             words: 0,
             request: String::new(),
-            waiting_turn: None,
+            entering: false,
+            waiting: VecDeque::new(),
             no_transfer_before: None,
             utterances: 0,
             outputs,
@@ -298,6 +304,7 @@ impl Call {
                 let greeting = self.settings.greeting.clone();
                 self.say(greeting, Action::Listen);
             }
+            Phase::Listening { .. } if self.entering => self.think(Heard::KeysEnded),
             Phase::Listening { .. } => self.think(Heard::Silence),
             Phase::HandingOver(handover) => {
                 handover.handle_timeout();
@@ -352,8 +359,8 @@ impl Call {
             } => self.hand_over(now, |handover| handover.target_key(key)),
             Input::Key {
                 from: Party::Caller,
-                ..
-            } => {}
+                key,
+            } => self.key(key),
             Input::RoomLost => self.end(Outcome::RoomLost),
             Input::HangUp => self.end(Outcome::Terminated),
         }
@@ -459,8 +466,29 @@ impl Call {
                 self.outputs.push_back(Output::StopSpeaking);
                 self.think(heard);
             }
-            Phase::Thinking => self.waiting_turn = Some(heard),
+            Phase::Thinking => {
+                self.waiting
+                    .retain(|waiting| matches!(waiting, Heard::Key(_)));
+                self.waiting.push_back(heard);
+            }
             Phase::Connecting | Phase::HandingOver(_) | Phase::Ended => {}
+        }
+    }
+
+    fn key(&mut self, key: char) {
+        // A to D of RFC 4733 are not on the phones that people have.
+        let Ok(key) = Key::try_from(key) else {
+            return;
+        };
+        let heard = Heard::Key(key);
+        match &self.phase {
+            Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
+            Phase::Speaking { then, .. } if is_interruptible(then) => {
+                self.outputs.push_back(Output::StopSpeaking);
+                self.think(heard);
+            }
+            Phase::Thinking => self.waiting.push_back(heard),
+            Phase::Connecting | Phase::Speaking { .. } | Phase::HandingOver(_) | Phase::Ended => {}
         }
     }
 
@@ -468,10 +496,11 @@ impl Call {
         if !matches!(self.phase, Phase::Thinking) {
             return;
         }
-        if let Some(heard) = self.waiting_turn.take()
-            && matches!(reply.then, Action::Listen)
-        {
-            // The person went on speaking, so the answer to the first half is not wanted.
+        if !matches!(reply.then, Action::Listen) {
+            self.waiting.clear();
+        }
+        if let Some(heard) = self.waiting.pop_front() {
+            // The person went on, so the answer to the first half is not wanted.
             self.think(heard);
             return;
         }
@@ -513,8 +542,9 @@ impl Call {
     fn act(&mut self, now: Instant, action: Action) {
         match action {
             Action::Listen => {
+                let patience = if self.entering { KEY_PAUSE } else { SILENCE };
                 self.phase = Phase::Listening {
-                    until: now + SILENCE,
+                    until: now + patience,
                 }
             }
             Action::HangUp => self.end(Outcome::AgentHungUp),
@@ -610,6 +640,7 @@ impl Call {
 
     fn say(&mut self, text: String, then: Action) {
         self.greeted = true;
+        self.entering = false;
         let utterance = self.next_utterance();
         self.phase = Phase::Speaking { utterance, then };
         self.outputs.push_back(Output::Say(utterance, text));
@@ -629,6 +660,7 @@ impl Call {
             | Heard::TransferFailed(_)
             | Heard::TransferUnconfirmed(_) => 0,
         };
+        self.entering = matches!(heard, Heard::Key(_));
         self.phase = Phase::Thinking;
         self.outputs.push_back(Output::Think(heard));
     }

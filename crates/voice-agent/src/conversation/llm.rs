@@ -114,10 +114,6 @@ impl LlmBrain {
         self.policy.expects_number()
     }
 
-    pub(super) fn expects_keys(&self) -> bool {
-        self.policy.expects_keys()
-    }
-
     pub(super) async fn hear(&mut self, heard: Heard) -> Reply {
         let reply = match &heard {
             Heard::Turn { first, .. } if !self.policy.has_the_say(&heard) => {

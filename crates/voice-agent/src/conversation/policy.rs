@@ -103,11 +103,6 @@ impl DialoguePolicy {
         matches!(self.state, State::Number { .. })
     }
 
-    /// Whether a number is being entered on the keypad.
-    pub fn expects_keys(&self) -> bool {
-        matches!(self.state, State::Keypad { .. })
-    }
-
     /// Whether the answer is a matter of rules, not of conversation: a question of ours is open, a
     /// number was said, or a transfer refused.
     pub(super) fn has_the_say(&self, heard: &Heard) -> bool {

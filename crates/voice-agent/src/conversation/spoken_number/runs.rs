@@ -132,7 +132,7 @@ fn all_runs(tokens: &[Token]) -> Vec<Run> {
         } else if token.is_any(&["well"]) && runs.open.is_some() && next.is_some_and(is_numeric) {
             // "Twelve", over the telephone.
             runs.push(Group::sure("12"), here, 1, false);
-        } else if !is_filler(token) && !(runs.open.is_none() && token.is_any(COPULAS)) {
+        } else if !(is_filler(token) || runs.open.is_none() && token.is_any(COPULAS)) {
             runs.close(Role::Digits);
         }
     }
