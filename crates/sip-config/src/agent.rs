@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use transfer_core::{AGENT_NAME, Fallback, PhoneNumber, Region, SipDomain, TransferMode};
+use transfer_core::{
+    AGENT_NAME, Fallback, PhoneNumber, Region, SipDomain, TransferMode, policy::TransferRules,
+};
 use url::Url;
 
 use crate::environment::{Reader, Settings};
-use crate::variables;
+use crate::{transfer, variables};
 
 /// How long a callee may ring; LiveKit's own default.
 const DIAL_RINGING_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,6 +39,8 @@ pub struct AgentSettings {
     pub sip_domain: Option<SipDomain>,
     /// Where "Transfer me." leads.
     pub default_transfer_number: Option<PhoneNumber>,
+    /// Whom callers may be transferred to.
+    pub transfer_rules: TransferRules,
     /// How to read numbers that are said without a country code.
     pub default_region: Option<Region>,
     pub dial_ringing_timeout: Duration,
@@ -139,6 +143,7 @@ impl Settings for AgentSettings {
         let default_transfer_number = reader.optional("DEFAULT_TRANSFER_NUMBER", |value| {
             PhoneNumber::parse(value, region)
         });
+        let transfer_rules = transfer::rules(reader, default_transfer_number.clone(), region);
         let dial_ringing_timeout = reader.optional("DIAL_RINGING_TIMEOUT", ringing_timeout);
         let transfer_ringing_timeout = reader.optional("TRANSFER_RINGING_TIMEOUT", ringing_timeout);
         let transfer = TransferSettings::read(reader, region);
@@ -153,6 +158,7 @@ impl Settings for AgentSettings {
             trunk_id: trunk_id?,
             sip_domain,
             default_transfer_number,
+            transfer_rules,
             default_region: dialer.default_region,
             dial_ringing_timeout: dial_ringing_timeout.unwrap_or(DIAL_RINGING_TIMEOUT),
             transfer_ringing_timeout: transfer_ringing_timeout.unwrap_or(TRANSFER_RINGING_TIMEOUT),

@@ -83,6 +83,14 @@ impl EnvFile {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Returns the names of all variables, in the order of the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.lines
+            .iter()
+            .filter_map(|line| line.entry.as_ref())
+            .map(|(name, _)| name.as_str())
+    }
+
     /// Sets a variable in the line where it stands, or in a new line at the end.
     pub fn set(&mut self, name: &str, value: &str) {
         let line = Line {

@@ -1,5 +1,6 @@
 //! Where the variables come from, and how a group of settings is read from them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::error::{Fault, Problem, SettingsError};
@@ -11,9 +12,13 @@ const FILES: [&str; 2] = [".env.local", ".env"];
 /// Finds the value of a variable of the process.
 type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 
+/// Lists the variables of the process.
+type Names = Box<dyn Fn() -> Vec<String>>;
+
 /// The process environment and the `.env` files under it.
 pub struct Environment {
     process: Lookup,
+    process_names: Names,
     files: Vec<(PathBuf, EnvFile)>,
 }
 
@@ -29,14 +34,28 @@ impl Environment {
         }
         Ok(Self {
             process: Box::new(process_variable),
+            process_names: Box::new(process_names),
             files,
         })
     }
 
-    /// Takes the variables from `lookup` alone.
+    /// Takes the variables from `lookup` alone. Variables with names of the operator's choice are not
+    /// found in it; [`Environment::from_pairs`] finds them.
     pub fn from_fn(lookup: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self {
             process: Box::new(lookup),
+            process_names: Box::new(Vec::new),
+            files: Vec::new(),
+        }
+    }
+
+    /// Takes the variables from `pairs` alone; the last one counts if one is there twice.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let variables: BTreeMap<_, _> = pairs.into_iter().collect();
+        let names: Vec<_> = variables.keys().cloned().collect();
+        Self {
+            process: Box::new(move |name| variables.get(name).cloned()),
+            process_names: Box::new(move || names.clone()),
             files: Vec::new(),
         }
     }
@@ -79,14 +98,27 @@ impl Environment {
         }
     }
 
+    /// Returns the names of the variables that begin with `prefix`, in alphabetical order.
+    fn names(&self, prefix: &str) -> BTreeSet<String> {
+        let from_files = self.files.iter().flat_map(|(_, file)| file.names());
+        (self.process_names)()
+            .into_iter()
+            .chain(from_files.map(ToOwned::to_owned))
+            .filter(|name| name.starts_with(prefix))
+            .collect()
+    }
+
     /// Returns a variable by its name or one of its aliases; a place that wins does so under any name.
     fn value(&self, variable: &Variable) -> Option<String> {
-        let names = || std::iter::once(&variable.name).chain(variable.aliases);
-        let from_process = || names().find_map(|name| (self.process)(name));
+        self.named(&[&[variable.name], variable.aliases].concat())
+    }
+
+    fn named(&self, names: &[&str]) -> Option<String> {
+        let from_process = || names.iter().find_map(|name| (self.process)(name));
         let from_files = || {
             self.files
                 .iter()
-                .find_map(|(_, file)| names().find_map(|name| file.get(name)))
+                .find_map(|(_, file)| names.iter().find_map(|name| file.get(name)))
                 .map(ToOwned::to_owned)
         };
         from_process()
@@ -101,6 +133,12 @@ impl Environment {
 )]
 fn process_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+fn process_names() -> Vec<String> {
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .collect()
 }
 
 /// A group of settings that a binary asks for.
@@ -129,7 +167,7 @@ pub struct Reader<'a> {
     faults: Vec<Fault>,
 }
 
-type ParseError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type ParseError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Reader<'_> {
     /// Reads a variable that has to be there.
@@ -159,6 +197,29 @@ impl Reader<'_> {
         self.parse(variable, &value, parse)
     }
 
+    /// Reads the variables that begin with `prefix`, have a name of the operator's choice and are set,
+    /// besides those of the table.
+    pub(crate) fn open_ended(&self, prefix: &str) -> Vec<(String, String)> {
+        let mut names = self.environment.names(prefix);
+        names.retain(|name| VARIABLES.iter().all(|variable| variable.name != name));
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let value = self.environment.named(&[&name])?;
+                Some((name, value))
+            })
+            .collect()
+    }
+
+    /// Reports a variable with a name of the operator's choice, which stands for `variable` of the table.
+    pub(crate) fn open_ended_fault(&mut self, name: String, stands_for: &str, error: ParseError) {
+        self.faults.push(Fault {
+            name: name.into(),
+            variable: variable(stands_for),
+            problem: Problem::Invalid(error),
+        });
+    }
+
     /// Reads a variable of the system, which is no setting of ours.
     pub(crate) fn system(&self, name: &str) -> Option<String> {
         (self.environment.process)(name).filter(|value| !value.is_empty())
@@ -180,8 +241,12 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, variable: &'static Variable, problem: Problem) {
-        if self.faults.iter().all(|f| f.variable.name != variable.name) {
-            self.faults.push(Fault { variable, problem });
+        if self.faults.iter().all(|f| f.name != variable.name) {
+            self.faults.push(Fault {
+                name: variable.name.into(),
+                variable,
+                problem,
+            });
         }
     }
 }

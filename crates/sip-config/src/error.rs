@@ -1,5 +1,6 @@
 //! The report of everything that is wrong with the settings.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -8,6 +9,8 @@ use crate::Variable;
 /// What is wrong with one variable.
 #[derive(Debug)]
 pub struct Fault {
+    /// The name under which it is set, or should be.
+    pub name: Cow<'static, str>,
     pub variable: &'static Variable,
     pub problem: Problem,
 }
@@ -21,8 +24,8 @@ pub enum Problem {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
         let Variable {
-            name,
             expected,
             needed_by,
             ..

@@ -22,6 +22,7 @@ mod env_file;
 mod environment;
 mod error;
 mod livekit;
+mod transfer;
 mod trunk;
 mod variables;
 

@@ -20,6 +20,7 @@
 mod dial;
 mod job_metadata;
 mod phone_number;
+pub mod policy;
 mod refer_target;
 mod sip_domain;
 mod sip_header;

@@ -90,15 +90,40 @@ impl PhoneNumber {
     /// `false` is worth a warning, never a refusal: plans change, and test numbers are unassigned.
     /// The first call takes some 100 ms, since it loads the numbering plans of the world.
     pub fn is_assigned(&self) -> bool {
-        let (code, national) = self.digits.split_at(self.country_code().len());
-        let plans = code
-            .parse::<u16>()
-            .ok()
-            .and_then(|code| DATABASE.by_code(&code));
-        plans
-            .into_iter()
-            .flatten()
+        let national = self.national();
+        self.plans()
+            .iter()
             .any(|plan| is_in_service(national, plan))
+    }
+
+    /// Returns the country that the number belongs to, `None` for international services.
+    ///
+    /// Where countries share a code, a number that none of them claims counts as the main one's:
+    /// `+1 555 000 1234` is one of the USA.
+    /// The first call takes some 100 ms, since it loads the numbering plans of the world.
+    pub fn region(&self) -> Option<Region> {
+        let national = self.national();
+        let plans = self.plans();
+        let claims = |plan: &&&Metadata| match plan.leading_digits() {
+            Some(leading) => leading
+                .find(national)
+                .is_some_and(|found| found.start() == 0),
+            None => is_in_service(national, plan),
+        };
+        let plan = plans.iter().find(claims).or(plans.first())?;
+        plan.id().parse().ok()
+    }
+
+    /// Returns the digits after the country code.
+    pub(crate) fn national(&self) -> &str {
+        &self.digits[self.country_code().len()..]
+    }
+
+    /// Returns the plans of the countries that share the number's country code, the main one first.
+    pub(crate) fn plans(&self) -> Vec<&'static Metadata> {
+        let code: Option<u16> = self.country_code().parse().ok();
+        code.and_then(|code| DATABASE.by_code(&code))
+            .unwrap_or_default()
     }
 }
 
@@ -181,6 +206,11 @@ pub struct Region(country::Id);
 impl Region {
     fn plan(self) -> Option<&'static Metadata> {
         DATABASE.by_id(self.0.as_ref())
+    }
+
+    /// Returns the country code of its numbers: `91` for India.
+    pub(crate) fn country_code(self) -> Option<String> {
+        Some(self.plan()?.country_code().to_string())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Why a transfer did not connect the caller with the transfer target.
 
-use crate::{DialFailure, Doubt, SipStatus, TransferAnswer, TransferReason, TwirpFailure};
+use crate::{
+    DialFailure, Doubt, SipStatus, TransferAnswer, TransferReason, TwirpFailure, policy::Refusal,
+};
 
 /// Why a transfer did not connect the caller with the transfer target.
 ///
@@ -25,6 +27,9 @@ pub enum TransferFailure {
     Cancelled,
     #[error("LiveKit refused the transfer target as invalid")]
     BadTarget,
+    /// Nothing was sent: the operator does not want this transfer.
+    #[error(transparent)]
+    Policy(#[from] Refusal),
     /// An earlier REFER is still under way; livekit-sip keeps repeating an ignored one for 32 s.
     #[error("another transfer of this call is still under way")]
     AlreadyTransferring,
@@ -122,6 +127,7 @@ impl TransferFailure {
             Self::BadTarget => {
                 "I'm sorry, I cannot transfer you to that number. Would you like to try another one?"
             }
+            Self::Policy(refusal) => refusal.spoken(),
             Self::AlreadyTransferring => {
                 "An earlier transfer is still being tried. Please give it half a minute."
             }
@@ -159,6 +165,7 @@ impl TransferFailure {
             Self::BadTarget => {
                 "report it: targets are checked before they are sent, so LiveKit should have accepted this one"
             }
+            Self::Policy(refusal) => refusal.hint(),
             Self::AlreadyTransferring => {
                 "wait: livekit-sip gives up an unanswered REFER after 32 s"
             }

@@ -151,6 +151,7 @@ impl TransferPlan {
             Cause::Refused { .. }
             | Cause::Cancelled
             | Cause::BadTarget
+            | Cause::Policy(_)
             | Cause::AlreadyTransferring
             | Cause::CallerGone
             | Cause::NotAPhoneCall

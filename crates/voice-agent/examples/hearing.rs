@@ -198,6 +198,7 @@ fn understand(voice: Voice, text: &str) -> Said {
     let mut policy = DialoguePolicy::new(PolicySettings {
         default_transfer: Some("+15550009999".parse().expect("a phone number")),
         default_region: Some("US".parse().expect("a region")),
+        ..PolicySettings::default()
     });
     let reply = policy.hear(Heard::Turn {
         second: has_number(&first).then(|| second.clone()),

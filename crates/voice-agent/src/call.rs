@@ -7,7 +7,10 @@
 mod attributes;
 mod briefing;
 mod dial;
+mod gate;
 mod handover;
+#[cfg(test)]
+mod hostile;
 mod room;
 mod sip_api;
 mod state;
@@ -34,6 +37,7 @@ use transfer_core::{PhoneNumber, Verdict, identity, mask_digits};
 
 pub(crate) use self::{
     dial::DialSettings,
+    gate::TransferGate,
     state::{CallSettings, Direction, Outcome},
 };
 use self::{

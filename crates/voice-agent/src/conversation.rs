@@ -7,9 +7,16 @@
 //! 2. A number that was heard, or that a model named, is read back digit by digit, and only a yes
 //!    transfers. Two recognitions of the same audio must not contradict each other before it is read
 //!    back at all.
-//! 3. Nothing but a [`PhoneNumber`] leaves this module.
+//! 3. A number that was entered on the keypad is read back too. Outside such an entry the key `0` goes
+//!    to the default number, `1` is yes and `2` is no.
+//! 4. A number that the operator's [`TransferPolicy`](transfer_core::policy::TransferPolicy)
+//!    refuses is refused at once, not read back. A department that the operator named is reached by its
+//!    name, without a question.
+//! 5. Nothing but a [`PhoneNumber`] leaves this module.
 
+mod department;
 mod intent;
+mod keypad;
 mod llm;
 mod policy;
 mod read_back;
@@ -19,9 +26,10 @@ use transfer_core::{Doubt, PhoneNumber, TransferFailure};
 
 use self::intent::Intent;
 pub use self::{
+    keypad::{Key, UnknownKey},
     llm::LlmBrain,
     policy::{DialoguePolicy, PolicySettings},
-    spoken_number::{SpokenNumber, has_number, is_unfinished_number},
+    spoken_number::{Ambiguity, SpokenNumber, SpokenNumberError, has_number, is_unfinished_number},
 };
 
 /// What happened on the line.
@@ -34,6 +42,10 @@ pub enum Heard {
         /// What [`speech::Pass::Second`] made of it, when it was run.
         second: Option<String>,
     },
+    /// The person pressed a key of the telephone. Answered at once and by the rules, whoever thinks.
+    Key(Key),
+    /// No key was pressed for some seconds: an entry, if there is one, is complete.
+    KeysEnded,
     /// Nobody has spoken for a while.
     Silence,
     /// The transfer that the last reply asked for did not happen.
@@ -85,7 +97,7 @@ pub enum Action {
 pub enum TransferRequest {
     /// The configured number.
     Default,
-    /// A number that the person gave and confirmed.
+    /// A number that the person gave and confirmed, or that of a department.
     Number(PhoneNumber),
 }
 

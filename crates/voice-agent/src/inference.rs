@@ -5,7 +5,7 @@ use std::{panic::resume_unwind, sync::Arc, thread::available_parallelism};
 use sip_config::{AgentSettings, LlmSettings};
 use speech::{LoadError, ModelsDir, Piper, Whisper};
 use tokio::{sync::Semaphore, task::spawn_blocking};
-use transfer_core::{PhoneNumber, Region};
+use transfer_core::{PhoneNumber, Region, policy::TransferPolicy};
 
 use crate::{
     conversation::{Brain, DialoguePolicy, LlmBrain, PolicySettings},
@@ -36,10 +36,15 @@ impl Speech {
     }
 
     /// A new conversation.
-    pub fn brain(&self, default_transfer: Option<PhoneNumber>) -> Brain {
+    pub fn brain(
+        &self,
+        default_transfer: Option<PhoneNumber>,
+        transfer_policy: TransferPolicy,
+    ) -> Brain {
         let settings = PolicySettings {
             default_transfer,
             default_region: self.default_region,
+            transfer_policy,
         };
         match &self.llm {
             Some(llm) => Brain::Llm(Box::new(LlmBrain::new(llm, settings))),

@@ -1,17 +1,22 @@
 //! A job: from its metadata to the report of how its call ended.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret as _;
 use sip_config::{AgentSettings, HoldSound, LiveKitSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
-use transfer_core::{JobMetadata, TransferPlan, mask_digits};
+use transfer_core::{
+    JobMetadata, TransferPlan, mask_digits,
+    policy::{DayAttempts, TransferPolicy},
+};
 
 use crate::{
     Speech,
-    call::{self, Api, CallSettings, DialSettings, Direction, Outcome, Setup, Transfers},
+    call::{
+        self, Api, CallSettings, DialSettings, Direction, Outcome, Setup, TransferGate, Transfers,
+    },
     hold::hold_sound,
     worker::messages::{Assignment, JobStatus},
 };
@@ -22,6 +27,8 @@ pub struct Agent {
     signal_url: String,
     settings: AgentSettings,
     speech: Speech,
+    transfer_policy: TransferPolicy,
+    transfer_attempts: Arc<Mutex<DayAttempts>>,
 }
 
 impl Agent {
@@ -34,6 +41,8 @@ impl Agent {
         Self {
             api: Arc::new(api),
             signal_url: livekit.signal_url(),
+            transfer_policy: TransferPolicy::new(settings.transfer_rules.clone()),
+            transfer_attempts: Arc::default(),
             settings,
             speech,
         }
@@ -73,11 +82,12 @@ impl Agent {
             info!("No phone number in metadata. Treating as inbound/web call.");
         }
         let settings = &self.settings;
+        let policy = self.transfer_policy.for_job(metadata.transfer_to.clone());
         let default_transfer = metadata
             .transfer_to
             .clone()
             .or_else(|| settings.default_transfer_number.clone());
-        let brain = self.speech.brain(default_transfer.clone());
+        let brain = self.speech.brain(default_transfer.clone(), policy.clone());
         Ok(Setup {
             api: self.api.clone(),
             url: job.url.unwrap_or_else(|| self.signal_url.clone()),
@@ -91,6 +101,7 @@ impl Agent {
                 greeting: brain.greeting(),
                 default_transfer,
                 sip_domain: settings.sip_domain.clone(),
+                gate: TransferGate::new(policy, self.transfer_attempts.clone()),
                 plan: TransferPlan::new(
                     settings.transfer.mode,
                     settings.transfer.fallback,

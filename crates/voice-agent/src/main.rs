@@ -51,6 +51,14 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         );
     }
     info!(version = env!("CARGO_PKG_VERSION"), "starting worker");
+    match &settings.agent.transfer_rules.allow {
+        Some(allow) => {
+            info!(%allow, "callers may name only these, the default number and the departments")
+        }
+        None => info!(
+            "callers may name any ordinary phone number; set TRANSFER_ALLOW to narrow it, such as TRANSFER_ALLOW=IN,US"
+        ),
+    }
     let speech = Speech::load(&settings.agent)?;
     let worker = WorkerSettings {
         endpoint: Endpoint {

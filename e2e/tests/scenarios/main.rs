@@ -9,6 +9,7 @@ mod doctor;
 mod fixtures;
 mod handover;
 mod inbound;
+mod policy;
 mod runner;
 mod transfer;
 mod transfer_rows;
@@ -27,6 +28,9 @@ fn main() -> std::process::ExitCode {
         transfer::transfer_to_the_spoken_number_over_g711,
         transfer::carrier_refuses_refer_603_and_the_caller_talks_on,
         transfer::target_busy_486_and_the_caller_talks_on,
+        policy::key_0_goes_to_the_default_number,
+        policy::a_department_is_reached_by_its_name,
+        policy::a_number_that_is_not_allowed_is_refused,
         handover::a_refused_refer_becomes_a_bridge,
         handover::a_caller_who_hangs_up_stops_the_bridged_target_ringing,
         handover::a_warm_transfer_is_private_until_the_target_accepts,

@@ -17,9 +17,10 @@ use transfer_core::{
 
 use super::{
     attributes::CallStatus,
+    gate::TransferGate,
     handover::{Audience, Handover, Step},
 };
-use crate::conversation::{Action, Heard, Reply, TransferRequest, is_yes_or_no};
+use crate::conversation::{Action, Heard, Key, Reply, TransferRequest, is_yes_or_no};
 
 /// How long a callee who picks up is given to say hello before the agent speaks.
 ///
@@ -43,6 +44,9 @@ const SILENCE: Duration = Duration::from_secs(15);
 
 /// The same after the agent was interrupted by what turned out to be no words.
 const SILENCE_AFTER_INTERRUPTION: Duration = Duration::from_secs(5);
+
+/// How long nobody may press a key before an entry on the keypad counts as complete.
+const KEY_PAUSE: Duration = Duration::from_secs(4);
 
 /// How long a turn may take from its first sound to its words: 15 s of speech and its recognition.
 const TURN_LIMIT: Duration = Duration::from_secs(20);
@@ -68,6 +72,8 @@ pub(crate) struct CallSettings {
     pub(crate) default_transfer: Option<PhoneNumber>,
     /// The carrier's domain for the `Refer-To` URI.
     pub(crate) sip_domain: Option<SipDomain>,
+    /// Whom callers may reach.
+    pub(crate) gate: TransferGate,
     /// How a transfer is done, and what is tried when it does not work.
     pub(crate) plan: TransferPlan,
     /// Whether the caller hears a sound of ours while the target rings.
@@ -233,8 +239,10 @@ pub(crate) struct Call {
     words: usize,
     /// The last thing that the person said besides yes and no.
     request: String,
-    /// A turn that came while the conversation was thinking about the one before.
-    waiting_turn: Option<Heard>,
+    /// Set while a key was the last thing that the person did.
+    entering: bool,
+    /// What came while the conversation was thinking: all keys, and the latest turn.
+    waiting: VecDeque<Heard>,
     /// No REFER before, because an unconfirmed one may be alive.
     no_transfer_before: Option<Instant>,
     utterances: u32,
@@ -259,7 +267,8 @@ impl Call {
             greeted: false,
             words: 0,
             request: String::new(),
-            waiting_turn: None,
+            entering: false,
+            waiting: VecDeque::new(),
             no_transfer_before: None,
             utterances: 0,
             outputs,
@@ -295,6 +304,7 @@ impl Call {
                 let greeting = self.settings.greeting.clone();
                 self.say(greeting, Action::Listen);
             }
+            Phase::Listening { .. } if self.entering => self.think(Heard::KeysEnded),
             Phase::Listening { .. } => self.think(Heard::Silence),
             Phase::HandingOver(handover) => {
                 handover.handle_timeout();
@@ -349,8 +359,8 @@ impl Call {
             } => self.hand_over(now, |handover| handover.target_key(key)),
             Input::Key {
                 from: Party::Caller,
-                ..
-            } => {}
+                key,
+            } => self.key(key),
             Input::RoomLost => self.end(Outcome::RoomLost),
             Input::HangUp => self.end(Outcome::Terminated),
         }
@@ -456,8 +466,29 @@ impl Call {
                 self.outputs.push_back(Output::StopSpeaking);
                 self.think(heard);
             }
-            Phase::Thinking => self.waiting_turn = Some(heard),
+            Phase::Thinking => {
+                self.waiting
+                    .retain(|waiting| matches!(waiting, Heard::Key(_)));
+                self.waiting.push_back(heard);
+            }
             Phase::Connecting | Phase::HandingOver(_) | Phase::Ended => {}
+        }
+    }
+
+    fn key(&mut self, key: char) {
+        // A to D of RFC 4733 are not on the phones that people have.
+        let Ok(key) = Key::try_from(key) else {
+            return;
+        };
+        let heard = Heard::Key(key);
+        match &self.phase {
+            Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
+            Phase::Speaking { then, .. } if is_interruptible(then) => {
+                self.outputs.push_back(Output::StopSpeaking);
+                self.think(heard);
+            }
+            Phase::Thinking => self.waiting.push_back(heard),
+            Phase::Connecting | Phase::Speaking { .. } | Phase::HandingOver(_) | Phase::Ended => {}
         }
     }
 
@@ -465,10 +496,11 @@ impl Call {
         if !matches!(self.phase, Phase::Thinking) {
             return;
         }
-        if let Some(heard) = self.waiting_turn.take()
-            && matches!(reply.then, Action::Listen)
-        {
-            // The person went on speaking, so the answer to the first half is not wanted.
+        if !matches!(reply.then, Action::Listen) {
+            self.waiting.clear();
+        }
+        if let Some(heard) = self.waiting.pop_front() {
+            // The person went on, so the answer to the first half is not wanted.
             self.think(heard);
             return;
         }
@@ -510,8 +542,9 @@ impl Call {
     fn act(&mut self, now: Instant, action: Action) {
         match action {
             Action::Listen => {
+                let patience = if self.entering { KEY_PAUSE } else { SILENCE };
                 self.phase = Phase::Listening {
-                    until: now + SILENCE,
+                    until: now + patience,
                 }
             }
             Action::HangUp => self.end(Outcome::AgentHungUp),
@@ -586,7 +619,7 @@ impl Call {
     }
 
     fn may_transfer(
-        &self,
+        &mut self,
         now: Instant,
         number: Option<PhoneNumber>,
     ) -> Result<PhoneNumber, TransferFailure> {
@@ -600,11 +633,14 @@ impl Call {
         if self.identity.is_none() {
             return Err(TransferFailure::CallerGone);
         }
-        number.ok_or(TransferFailure::BadTarget)
+        let number = number.ok_or(TransferFailure::BadTarget)?;
+        self.settings.gate.admit(now, &number)?;
+        Ok(number)
     }
 
     fn say(&mut self, text: String, then: Action) {
         self.greeted = true;
+        self.entering = false;
         let utterance = self.next_utterance();
         self.phase = Phase::Speaking { utterance, then };
         self.outputs.push_back(Output::Say(utterance, text));
@@ -618,8 +654,13 @@ impl Call {
     fn think(&mut self, heard: Heard) {
         self.words = match &heard {
             Heard::Turn { first, .. } => first.split_whitespace().count(),
-            Heard::Silence | Heard::TransferFailed(_) | Heard::TransferUnconfirmed(_) => 0,
+            Heard::Key(_)
+            | Heard::KeysEnded
+            | Heard::Silence
+            | Heard::TransferFailed(_)
+            | Heard::TransferUnconfirmed(_) => 0,
         };
+        self.entering = matches!(heard, Heard::Key(_));
         self.phase = Phase::Thinking;
         self.outputs.push_back(Output::Think(heard));
     }

@@ -24,9 +24,12 @@ use serde_json::json;
 use sip_config::LlmSettings;
 use tokio::time::timeout;
 use tracing::warn;
-use transfer_core::PhoneNumber;
+use transfer_core::{
+    PhoneNumber,
+    policy::{Destination, DestinationName},
+};
 
-use super::{Action, DialoguePolicy, Heard, PolicySettings, Reply};
+use super::{Action, DialoguePolicy, Heard, PolicySettings, Reply, department};
 
 /// How long the server may take to begin its answer, and between two pieces of it.
 ///
@@ -45,7 +48,7 @@ const MAX_ANSWER_TOKENS: u32 = 160;
 const INSTRUCTIONS: &str = "You are Ada, a friendly assistant on the telephone. Answer in one or two \
     short sentences of plain spoken English, without lists, symbols or abbreviations. When the person \
     wants to be transferred, or to speak to a human, call transfer_call, without a destination unless \
-    the person named a phone number. When the person says goodbye, call end_call. Never say that you \
+    the person named a phone number or a department. When the person says goodbye, call end_call. Never say that you \
     are transferring the call: the system says so.";
 
 /// Asks a model, and [`DialoguePolicy`] whenever the rules have the say.
@@ -124,6 +127,8 @@ impl LlmBrain {
                 }
             }
             Heard::Turn { .. }
+            | Heard::Key(_)
+            | Heard::KeysEnded
             | Heard::Silence
             | Heard::TransferFailed(_)
             | Heard::TransferUnconfirmed(_) => self.policy.hear(heard.clone()),
@@ -146,11 +151,51 @@ impl LlmBrain {
             Some(Tool::TransferCall { destination: None }) => self.policy.transfer(),
             Some(Tool::TransferCall {
                 destination: Some(destination),
-            }) => match PhoneNumber::parse(&destination, self.settings.default_region) {
-                Ok(number) => self.policy.confirm(number),
-                Err(error) => self.policy.ask_for_number(error.spoken()),
-            },
+            }) => self.destination(&destination),
         }
+    }
+
+    /// A department by its exact name, or a number.
+    fn destination(&mut self, destination: &str) -> Reply {
+        let departments = self.policy.departments();
+        let named = destination
+            .parse::<DestinationName>()
+            .ok()
+            .and_then(|name| {
+                departments
+                    .iter()
+                    .find(|department| department.name == name)
+            })
+            .cloned();
+        if let Some(department) = named {
+            return self.policy.transfer_to_department(&department);
+        }
+        match PhoneNumber::parse(destination, self.settings.default_region) {
+            Ok(number) => self.policy.confirm(number),
+            Err(_) if !departments.is_empty() && !destination.contains(char::is_numeric) => {
+                self.policy.ask_for_department()
+            }
+            Err(error) => self.policy.ask_for_number(error.spoken()),
+        }
+    }
+
+    /// What follows when a model calls a tool; with the policy, for what the person says then.
+    #[cfg(test)]
+    pub(crate) fn called(&mut self, name: &str, arguments: &str) -> Option<Reply> {
+        let calls = ToolCalls {
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+        };
+        let tool = calls.first().ok()?;
+        Some(self.reply(Answer {
+            text: String::new(),
+            tool,
+        }))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn rules(&mut self) -> &mut DialoguePolicy {
+        &mut self.policy
     }
 
     async fn ask(&self, text: &str) -> Result<Answer, AnswerError> {
@@ -160,7 +205,7 @@ impl LlmBrain {
         let request = CreateChatCompletionRequest {
             model: self.model.clone(),
             messages,
-            tools: Some(tools()),
+            tools: Some(tools(self.policy.departments())),
             max_completion_tokens: Some(MAX_ANSWER_TOKENS),
             ..CreateChatCompletionRequest::default()
         };
@@ -258,7 +303,12 @@ impl ToolCalls {
     }
 }
 
-fn tools() -> Vec<ChatCompletionTools> {
+fn tools(departments: &[Destination]) -> Vec<ChatCompletionTools> {
+    let names = department::list(departments);
+    let destination = match departments {
+        [] => "The phone number as the person said it, with its country code if one was said. Leave it out when no number was named.".to_owned(),
+        _ => format!("One of the departments {names}, or the phone number as the person said it, with its country code if one was said. Leave it out when neither was named."),
+    };
     let tool = |name: &str, description: &str, parameters| {
         ChatCompletionTools::Function(ChatCompletionTool {
             function: FunctionObject {
@@ -272,13 +322,13 @@ fn tools() -> Vec<ChatCompletionTools> {
     vec![
         tool(
             "transfer_call",
-            "Transfers the person to a live agent, or to the phone number that the person named.",
+            "Transfers the person to a live agent, or to the department or phone number that the person named.",
             json!({
                 "type": "object",
                 "properties": {
                     "destination": {
                         "type": "string",
-                        "description": "The phone number as the person said it, with its country code if one was said. Leave it out when no number was named.",
+                        "description": destination,
                     },
                 },
             }),

@@ -1,22 +1,34 @@
 //! The built-in dialogue: what a patient receptionist would say, by rules.
 
-use transfer_core::{ParsePhoneNumberError, PhoneNumber, Region, TransferFailure};
+use tracing::info;
+use transfer_core::{
+    ParsePhoneNumberError, PhoneNumber, Region, TransferFailure,
+    policy::{Destination, TransferPolicy},
+};
 
 use super::{
     Action, Heard, Reply, TransferRequest,
+    department::{self, Wish},
     intent::Intent,
+    keypad::{Entry, Key},
     read_back::{read_back, words_of},
-    spoken_number::SpokenNumber,
+    spoken_number::{SpokenNumber, SpokenNumberError},
 };
 
-/// Misunderstood numbers in a row after which the agent offers another way.
+/// Misunderstood numbers in a row after which the agent asks for the number on the keypad.
 const PATIENCE: u32 = 2;
+
+/// Misunderstood numbers in a row, those on the keypad included, after which the agent gives up.
+const LAST_TRY: u32 = PATIENCE + 2;
 
 /// Silences in a row after which the agent hangs up.
 const SILENCES: u32 = 2;
 
 /// Digits from which a number without the word "transfer" is taken for a wish to be transferred there.
 const A_NUMBER_ALONE: usize = 7;
+
+const ENTER: &str = "Please enter the number on your keypad, starting with the country code, and press the \
+    hash key at the end.";
 
 const NOTICE: &str = "Sure, I am transferring you now. One moment please.";
 
@@ -27,6 +39,8 @@ pub struct PolicySettings {
     pub default_transfer: Option<PhoneNumber>,
     /// How numbers without a country code are read.
     pub default_region: Option<Region>,
+    /// Whom the person may reach.
+    pub transfer_policy: TransferPolicy,
 }
 
 /// A dialogue without a model: understands transfers, numbers, yes and no.
@@ -47,6 +61,8 @@ enum State {
     Open,
     /// The agent has asked for a number, and keeps what it has of it.
     Number { begun: Option<SpokenNumber> },
+    /// The agent has asked for a number on the keypad.
+    Keypad { entry: Entry },
     /// The agent has read a number back and waits for a yes.
     Confirm { number: PhoneNumber },
     /// The agent has offered to transfer to the default number.
@@ -62,7 +78,7 @@ enum Reading {
     /// Digits that are no phone number.
     Unusable {
         spoken: SpokenNumber,
-        error: ParsePhoneNumberError,
+        error: SpokenNumberError,
     },
 }
 
@@ -94,22 +110,28 @@ impl DialoguePolicy {
             return true;
         };
         match self.state {
-            State::Number { .. } | State::Confirm { .. } => return true,
+            State::Number { .. } | State::Keypad { .. } | State::Confirm { .. } => return true,
             State::Open | State::Offer => {}
         }
         match self.read(first, second.as_deref()) {
             Reading::Number(_) | Reading::Contradiction => true,
             Reading::Unusable { spoken, .. } => spoken.plus,
-            Reading::None => matches!(
-                Intent::of(first),
-                Intent::DoNotTransfer | Intent::Cancel | Intent::Nothing
-            ),
+            Reading::None => {
+                let intent = Intent::of(first);
+                let wish = department::wish(first, intent, self.departments());
+                matches!(
+                    intent,
+                    Intent::DoNotTransfer | Intent::Cancel | Intent::Nothing
+                ) || matches!(wish, Wish::Department(_))
+            }
         }
     }
 
     /// Answers.
     pub fn hear(&mut self, heard: Heard) -> Reply {
         let reply = match heard {
+            Heard::Key(key) => self.key(key),
+            Heard::KeysEnded => self.keys_ended(),
             Heard::Silence => self.silence(),
             Heard::TransferFailed(failure) => self.transfer_failed(failure),
             Heard::TransferUnconfirmed(doubt) => {
@@ -124,12 +146,150 @@ impl DialoguePolicy {
         reply
     }
 
-    /// Reads a number back and waits for a yes; the way in for a number that a model named.
+    /// Reads a number back and waits for a yes, or refuses it; the way in for a number that a model named.
     pub(super) fn confirm(&mut self, number: PhoneNumber) -> Reply {
-        self.misunderstandings = 0;
+        if let Some(refused) = self.refuse(&number) {
+            return refused;
+        }
         let question = format!("You said {}. Is that right?", read_back(&number));
         self.state = State::Confirm { number };
         listen(question)
+    }
+
+    fn key(&mut self, key: Key) -> Reply {
+        self.silences = 0;
+        match (&mut self.state, key) {
+            (State::Keypad { .. }, Key::HASH) => self.entered(),
+            (State::Keypad { entry }, _) => {
+                entry.press(key);
+                nothing()
+            }
+            (
+                State::Open | State::Number { .. } | State::Confirm { .. } | State::Offer,
+                Key::ZERO,
+            ) => {
+                self.misunderstandings = 0;
+                self.transfer()
+            }
+            (State::Confirm { number }, Key::ONE) => {
+                let number = number.clone();
+                self.confirmed(number)
+            }
+            (State::Confirm { .. }, Key::TWO) => self.rejected(),
+            (State::Offer, Key::ONE) => self.transfer(),
+            (State::Offer, Key::TWO) => self.declined(),
+            (State::Number { .. }, _) if key != Key::HASH => {
+                let mut entry = Entry::default();
+                entry.press(key);
+                self.state = State::Keypad { entry };
+                nothing()
+            }
+            (State::Open | State::Number { .. } | State::Confirm { .. } | State::Offer, _) => {
+                nothing()
+            }
+        }
+    }
+
+    /// A pause ends an entry that has begun, and nothing else.
+    fn keys_ended(&mut self) -> Reply {
+        match &self.state {
+            State::Keypad { entry } if !entry.is_empty() => self.entered(),
+            State::Keypad { .. }
+            | State::Open
+            | State::Number { .. }
+            | State::Confirm { .. }
+            | State::Offer => nothing(),
+        }
+    }
+
+    fn entered(&mut self) -> Reply {
+        let State::Keypad { entry } = &mut self.state else {
+            return nothing();
+        };
+        let entry = std::mem::take(entry);
+        // Who entered this number enters the next one too.
+        self.misunderstandings = self.misunderstandings.max(PATIENCE - 1);
+        if entry.is_empty() {
+            return self.misunderstood("I did not get any digits.");
+        }
+        match entry.phone_number(self.settings.default_region) {
+            Ok(number) => {
+                if let Some(refused) = self.refuse(&number) {
+                    return refused;
+                }
+                let question = format!(
+                    "You entered {}. Is that right? Press 1 or say yes, or press 2 to enter it again.",
+                    read_back(&number)
+                );
+                self.state = State::Confirm { number };
+                listen(question)
+            }
+            Err(error) => self.misunderstood(match error {
+                ParsePhoneNumberError::TooShort { .. } => "That number is missing some digits.",
+                ParsePhoneNumberError::TooLong { .. } => "That number has too many digits.",
+                ParsePhoneNumberError::MissingCountryCode
+                | ParsePhoneNumberError::InvalidCountryCode => "I need the country code too.",
+                ParsePhoneNumberError::Empty
+                | ParsePhoneNumberError::InvalidCharacter(_)
+                | ParsePhoneNumberError::MisplacedPlus => "That is not a phone number.",
+            }),
+        }
+    }
+
+    fn confirmed(&mut self, number: PhoneNumber) -> Reply {
+        self.state = State::Open;
+        self.misunderstandings = 0;
+        Reply {
+            say: Some(NOTICE.to_owned()),
+            then: Action::Transfer(TransferRequest::Number(number)),
+        }
+    }
+
+    fn rejected(&mut self) -> Reply {
+        self.misunderstood("Sorry. Please say the whole number again, digit by digit.")
+    }
+
+    fn declined(&mut self) -> Reply {
+        self.state = State::Open;
+        listen("All right. How else can I help?")
+    }
+
+    /// Refuses a number that the policy does not want, before anybody confirms it in vain.
+    fn refuse(&mut self, number: &PhoneNumber) -> Option<Reply> {
+        let refusal = self.settings.transfer_policy.decide(number).err()?;
+        let hint = refusal.hint();
+        info!(rule = %refusal, hint, number = number.masked(), "number refused");
+        self.state = State::Open;
+        Some(listen(refusal.spoken()))
+    }
+
+    pub(super) fn departments(&self) -> &[Destination] {
+        &self.settings.transfer_policy.rules().destinations
+    }
+
+    /// Transfers to a department: the operator gave its number, so nothing is read back.
+    pub(super) fn transfer_to_department(&mut self, department: &Destination) -> Reply {
+        self.state = State::Open;
+        Reply {
+            say: Some(format!(
+                "Sure, I am transferring you to {} now. One moment please.",
+                department.name
+            )),
+            then: Action::Transfer(TransferRequest::Number(department.number.clone())),
+        }
+    }
+
+    /// Somebody was asked for whom we do not know.
+    pub(super) fn ask_for_department(&mut self) -> Reply {
+        let departments = department::list(self.departments());
+        if self.settings.default_transfer.is_none() {
+            self.state = State::Open;
+            return listen(format!("I can transfer you to {departments}. Which one?"));
+        }
+        self.state = State::Offer;
+        listen(format!(
+            "I can transfer you to {departments}. Which one, or shall I transfer you to our team?"
+        ))
     }
 
     /// Transfers to the default number, or asks for one.
@@ -145,6 +305,11 @@ impl DialoguePolicy {
     }
 
     fn silence(&mut self) -> Reply {
+        if let State::Keypad { entry } = &self.state
+            && !entry.is_empty()
+        {
+            return self.entered();
+        }
         self.silences += 1;
         if self.silences >= SILENCES {
             return Reply {
@@ -160,6 +325,7 @@ impl DialoguePolicy {
                 )
             }
             State::Number { .. } => "Are you still there? Please say the number.".to_owned(),
+            State::Keypad { .. } => format!("Are you still there? {ENTER}"),
             State::Offer => "Are you still there? Shall I transfer you to our team?".to_owned(),
             State::Open => "Are you still there? How can I help?".to_owned(),
         })
@@ -177,6 +343,7 @@ impl DialoguePolicy {
             | TransferFailure::TargetFault { .. }
             | TransferFailure::Cancelled
             | TransferFailure::BadTarget
+            | TransferFailure::Policy(_)
             | TransferFailure::AlreadyTransferring
             | TransferFailure::NotAPhoneCall
             | TransferFailure::ApiKeyRefused
@@ -197,15 +364,13 @@ impl DialoguePolicy {
         };
         let reading = self.read(first, second);
         if intent == Intent::Nothing && matches!(reading, Reading::None) {
-            return Reply {
-                say: None,
-                then: Action::Listen,
-            };
+            return nothing();
         }
         self.silences = 0;
         match (&reading, intent) {
             (_, Intent::DoNotTransfer | Intent::Cancel) => {
                 self.state = State::Open;
+                self.misunderstandings = 0;
                 return listen("All right, I will not transfer you. How else can I help?");
             }
             (Reading::None, Intent::Goodbye) => return goodbye(),
@@ -214,9 +379,27 @@ impl DialoguePolicy {
             }
             _ => {}
         }
+        if matches!(reading, Reading::None) {
+            let departments = self.departments();
+            let wishes = [Some(first), second]
+                .map(|text| text.map(|text| department::wish(text, intent, departments)));
+            let department = wishes.iter().flatten().find_map(|wish| match wish {
+                Wish::Department(department) => Some((*department).clone()),
+                Wish::None | Wish::Unclear => None,
+            });
+            if let Some(department) = department {
+                return self.transfer_to_department(&department);
+            }
+            if wishes.contains(&Some(Wish::Unclear)) {
+                return self.ask_for_department();
+            }
+        }
         match self.state.clone() {
             State::Open => self.open(reading, intent),
             State::Number { begun } => self.number(begun, reading, intent),
+            State::Keypad { entry } if entry.is_empty() => self.said_for_keys(reading, intent),
+            // People read out what they press.
+            State::Keypad { .. } => nothing(),
             State::Confirm { number } => self.confirmation(number, reading, intent, first),
             State::Offer => self.offer(reading, intent),
         }
@@ -277,17 +460,10 @@ impl DialoguePolicy {
                 if let Some(joined) = begun.map(|begun| join(begun, &spoken)) {
                     match joined.phone_number(self.settings.default_region) {
                         Ok(number) => return self.confirm(number),
-                        Err(ParsePhoneNumberError::TooShort { .. }) => {
-                            return self.go_on(joined);
-                        }
-                        Err(
-                            ParsePhoneNumberError::Empty
-                            | ParsePhoneNumberError::InvalidCharacter(_)
-                            | ParsePhoneNumberError::MisplacedPlus
-                            | ParsePhoneNumberError::MissingCountryCode
-                            | ParsePhoneNumberError::InvalidCountryCode
-                            | ParsePhoneNumberError::TooLong { .. },
-                        ) => {}
+                        Err(SpokenNumberError::NoPhoneNumber(
+                            ParsePhoneNumberError::TooShort { .. },
+                        )) => return self.go_on(joined),
+                        Err(_) => {}
                     }
                 }
                 self.unusable(spoken, error)
@@ -316,6 +492,30 @@ impl DialoguePolicy {
         }
     }
 
+    /// Who was asked for keys may still say a number, or have no keypad.
+    fn said_for_keys(&mut self, reading: Reading, intent: Intent) -> Reply {
+        match (reading, intent) {
+            (Reading::Number(number), _) => self.confirm(number),
+            (_, Intent::Transfer) if self.settings.default_transfer.is_some() => self.transfer(),
+            (_, Intent::No) => self.give_up(),
+            (
+                _,
+                Intent::Transfer
+                | Intent::Yes
+                | Intent::Greeting
+                | Intent::Identity
+                | Intent::Thanks
+                | Intent::Help
+                | Intent::Repeat
+                | Intent::Other
+                | Intent::Nothing
+                | Intent::Goodbye
+                | Intent::Cancel
+                | Intent::DoNotTransfer,
+            ) => self.ask_for_keys(""),
+        }
+    }
+
     fn confirmation(
         &mut self,
         number: PhoneNumber,
@@ -334,17 +534,8 @@ impl DialoguePolicy {
             (Reading::Unusable { .. } | Reading::Contradiction, _) => {
                 self.misunderstood("Sorry. Please say the whole number again, digit by digit.")
             }
-            (_, Intent::Yes) => {
-                self.state = State::Open;
-                self.misunderstandings = 0;
-                Reply {
-                    say: Some(NOTICE.to_owned()),
-                    then: Action::Transfer(TransferRequest::Number(number)),
-                }
-            }
-            (_, Intent::No) => {
-                self.misunderstood("Sorry. Please say the whole number again, digit by digit.")
-            }
+            (_, Intent::Yes) => self.confirmed(number),
+            (_, Intent::No) => self.rejected(),
             (
                 _,
                 Intent::Transfer
@@ -368,10 +559,7 @@ impl DialoguePolicy {
     fn offer(&mut self, reading: Reading, intent: Intent) -> Reply {
         match (&reading, intent) {
             (Reading::None, Intent::Yes | Intent::Transfer) => self.transfer(),
-            (Reading::None, Intent::No) => {
-                self.state = State::Open;
-                listen("All right. How else can I help?")
-            }
+            (Reading::None, Intent::No) => self.declined(),
             _ => {
                 self.state = State::Open;
                 self.open(reading, intent)
@@ -411,24 +599,31 @@ impl DialoguePolicy {
         }
     }
 
-    fn unusable(&mut self, spoken: SpokenNumber, error: ParsePhoneNumberError) -> Reply {
+    fn unusable(&mut self, spoken: SpokenNumber, error: SpokenNumberError) -> Reply {
         match error {
-            ParsePhoneNumberError::TooShort { .. } if spoken.plus => self.go_on(spoken),
-            ParsePhoneNumberError::TooShort { .. }
-            | ParsePhoneNumberError::Empty
-            | ParsePhoneNumberError::InvalidCharacter(_)
-            | ParsePhoneNumberError::MisplacedPlus
-            | ParsePhoneNumberError::MissingCountryCode
-            | ParsePhoneNumberError::InvalidCountryCode
-            | ParsePhoneNumberError::TooLong { .. } => self.misunderstood(error.spoken()),
+            SpokenNumberError::NoPhoneNumber(ParsePhoneNumberError::TooShort { .. })
+                if spoken.plus =>
+            {
+                self.go_on(spoken)
+            }
+            SpokenNumberError::NoPhoneNumber(_)
+            | SpokenNumberError::Ambiguous(_)
+            | SpokenNumberError::ExtensionAlone => self.misunderstood(error.spoken()),
         }
     }
 
     /// A number that has begun: people pause between its groups.
     fn go_on(&mut self, begun: SpokenNumber) -> Reply {
-        self.misunderstandings += 1;
-        if self.misunderstandings > PATIENCE {
-            return self.give_up();
+        let known = match &self.state {
+            State::Number { begun: Some(known) } => known.digits.len(),
+            State::Open
+            | State::Number { begun: None }
+            | State::Keypad { .. }
+            | State::Confirm { .. }
+            | State::Offer => 0,
+        };
+        if begun.digits.len() <= known {
+            return self.misunderstood("Sorry, I lost the number. Please say all of it again.");
         }
         let so_far = words_of(&begun.digits);
         self.state = State::Number { begun: Some(begun) };
@@ -437,10 +632,18 @@ impl DialoguePolicy {
 
     fn misunderstood(&mut self, question: &str) -> Reply {
         self.misunderstandings += 1;
-        if self.misunderstandings > PATIENCE {
-            return self.give_up();
+        match self.misunderstandings {
+            ..PATIENCE => self.ask_for_number(question),
+            PATIENCE..LAST_TRY => self.ask_for_keys(why(question)),
+            LAST_TRY.. => self.give_up(),
         }
-        self.ask_for_number(question)
+    }
+
+    fn ask_for_keys(&mut self, why: &str) -> Reply {
+        self.state = State::Keypad {
+            entry: Entry::default(),
+        };
+        listen(format!("{why} {ENTER}").trim_start())
     }
 
     pub(super) fn ask_for_number(&mut self, question: &str) -> Reply {
@@ -461,6 +664,18 @@ impl DialoguePolicy {
     }
 }
 
+fn nothing() -> Reply {
+    Reply {
+        say: None,
+        then: Action::Listen,
+    }
+}
+
+/// A question without its request to say something: "Sorry, I am not sure about that number."
+fn why(question: &str) -> &str {
+    question.split("Please").next().map_or("", str::trim_end)
+}
+
 fn listen(say: impl Into<String>) -> Reply {
     Reply {
         say: Some(say.into()),
@@ -479,11 +694,11 @@ fn join(begun: SpokenNumber, more: &SpokenNumber) -> SpokenNumber {
     if more.plus {
         return more.clone();
     }
-    SpokenNumber {
-        plus: begun.plus,
-        digits: begun.digits + &more.digits,
-        region: begun.region.or(more.region),
-    }
+    SpokenNumber::plain(
+        begun.plus,
+        begun.digits + &more.digits,
+        begun.region.or(more.region),
+    )
 }
 
 /// "It ends in …", "the last four are …".

@@ -245,6 +245,42 @@ fn a_person_who_goes_on_while_the_agent_thinks_gets_one_answer() {
 }
 
 #[test]
+fn keys_are_heard_in_their_order_and_a_pause_ends_them() {
+    let mut call = TestCall::listening();
+    call.handle(key('5'));
+    call.handle(key('A'));
+    call.handle(key('7'));
+    assert_eq!(call.outputs(), [Output::Think(pressed('5'))]);
+    call.handle(Input::Replied(reply(None, Action::Listen)));
+    assert_eq!(call.outputs(), [Output::Think(pressed('7'))]);
+    call.handle(Input::Replied(reply(None, Action::Listen)));
+
+    call.elapse(KEY_PAUSE);
+    assert_eq!(call.outputs(), [Output::Think(Heard::KeysEnded)]);
+    call.handle(Input::Replied(reply(None, Action::Listen)));
+    call.elapse(KEY_PAUSE);
+    assert_eq!(call.outputs(), []);
+}
+
+#[test]
+fn a_key_stops_the_agent_but_not_the_notice_of_a_transfer() {
+    let mut call = TestCall::listening();
+    call.reply_to("Hello.", Some("How can I help?"), Action::Listen);
+    call.outputs();
+    call.handle(key('0'));
+    let expected = [Output::StopSpeaking, Output::Think(pressed('0'))];
+    assert_eq!(call.outputs(), expected);
+
+    call.handle(Input::Replied(reply(
+        Some("One moment please."),
+        to_default(),
+    )));
+    call.outputs();
+    call.handle(key('0'));
+    assert_eq!(call.outputs(), []);
+}
+
+#[test]
 fn a_transfer_waits_until_its_notice_was_heard_in_full() {
     let mut call = TestCall::listening();
     call.reply_to("Transfer me.", Some("One moment please."), to_default());
@@ -515,6 +551,7 @@ impl TestCall {
             greeting: "Good day.".to_owned(),
             default_transfer: Some("+15550009999".parse().unwrap()),
             sip_domain: Some("sip.example.net".parse().unwrap()),
+            gate: TransferGate::default(),
             plan: TransferPlan::new(
                 TransferMode::Cold,
                 Fallback::Bridge,
@@ -605,6 +642,17 @@ fn phone(status: CallStatus) -> Input {
         identity: "sip_+15550001111".to_owned(),
         status,
     }
+}
+
+fn key(key: char) -> Input {
+    Input::Key {
+        from: Party::Caller,
+        key,
+    }
+}
+
+fn pressed(key: char) -> Heard {
+    Heard::Key(key.try_into().unwrap())
 }
 
 fn turn(text: &str) -> Input {

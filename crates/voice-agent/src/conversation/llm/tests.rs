@@ -71,7 +71,7 @@ impl Server {
             &self.settings,
             PolicySettings {
                 default_transfer: Some("+15550009999".parse().unwrap()),
-                default_region: None,
+                ..PolicySettings::default()
             },
         )
     }

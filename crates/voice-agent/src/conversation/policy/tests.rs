@@ -9,7 +9,7 @@ const ASK_AGAIN: &str = "Sorry. Please say the whole number again, digit by digi
 fn policy() -> DialoguePolicy {
     DialoguePolicy::new(PolicySettings {
         default_transfer: Some("+15550009999".parse().unwrap()),
-        default_region: None,
+        ..PolicySettings::default()
     })
 }
 
@@ -31,15 +31,31 @@ fn turn(text: &str) -> Heard {
     }
 }
 
-/// Plays a conversation; each answer is shown as text, with `-> target` or `-> hang up` at its end.
+/// Plays a conversation; `keys 12#` are pressed, and only the last of them gets an answer. Each answer is shown as text, with `-> target` or `-> hang up` at its end.
 fn check(mut policy: DialoguePolicy, conversation: &[(&str, &str)]) {
     for (heard, expect) in conversation {
         let heard = match *heard {
             "(silence)" => Heard::Silence,
-            text => turn(text),
+            "(pause)" => Heard::KeysEnded,
+            text => match text.strip_prefix("keys ") {
+                Some(keys) => press(&mut policy, keys),
+                None => turn(text),
+            },
         };
         assert_eq!(show(&policy.hear(heard.clone())), *expect, "to {heard:?}");
     }
+}
+
+/// Presses all keys but the last, silently.
+fn press(policy: &mut DialoguePolicy, keys: &str) -> Heard {
+    let mut keys = keys
+        .chars()
+        .map(|key| Heard::Key(Key::try_from(key).unwrap()));
+    let last = keys.next_back().expect("there is a key");
+    for key in keys {
+        assert_eq!(policy.hear(key), nothing());
+    }
+    last
 }
 
 fn show(reply: &Reply) -> String {
@@ -187,7 +203,7 @@ fn without_a_country_code_the_agent_asks_or_knows_the_region() {
 }
 
 #[test]
-fn after_two_misunderstandings_there_is_another_way() {
+fn after_two_misunderstandings_the_keypad_is_asked_for() {
     let garbled = "Transfer me to plus one, 555 0000 123456";
     let too_many =
         "Sorry, that number seems to have too many digits. Please say it again, digit by digit.";
@@ -195,12 +211,183 @@ fn after_two_misunderstandings_there_is_another_way() {
         policy(),
         &[
             (garbled, too_many),
-            (garbled, too_many),
             (
                 garbled,
+                "Sorry, that number seems to have too many digits. Please enter the number on your keypad, starting with the country code, and press the hash key at the end.",
+            ),
+            ("keys 15550001234#", ENTERED),
+            ("Yes.", &transferred("+15550001234")),
+        ],
+    );
+}
+
+const ENTERED: &str = "You entered plus one, five five five, zero zero zero, one two three four. Is that right? Press 1 or say yes, or press 2 to enter it again.";
+
+/// Two misunderstandings.
+fn asked_for_keys(mut policy: DialoguePolicy) -> DialoguePolicy {
+    for _ in 0..2 {
+        policy.hear(turn("Transfer me to plus one, 555 0000 123456"));
+    }
+    assert!(expects_keys(&policy));
+    policy
+}
+
+#[test]
+fn a_number_on_the_keypad_is_read_back_and_confirmed_by_key_or_word() {
+    for keys in [
+        "15550001234",
+        "*15550001234",
+        "0015550001234",
+        "99*15550001234",
+    ] {
+        for end in ["keys #", "(pause)", "(silence)"] {
+            for yes in ["keys 1", "Yes."] {
+                let mut policy = asked_for_keys(policy());
+                let last = press(&mut policy, keys);
+                assert_eq!(policy.hear(last), nothing());
+                check(
+                    policy,
+                    &[(end, ENTERED), (yes, &transferred("+15550001234"))],
+                );
+            }
+        }
+    }
+    check(
+        asked_for_keys(policy()),
+        &[
+            ("keys 15550001235#", &ENTERED.replace("four.", "five.")),
+            ("keys 2", &format!("Sorry. {ENTER}")),
+            ("keys 15550001234#", ENTERED),
+            (
+                "No.",
                 "I am sorry, I could not get the number. Shall I transfer you to our team?",
             ),
-            ("Yes.", &transferred("default")),
+            ("keys 1", &transferred("default")),
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_number_on_the_keypad_is_asked_for_once_more() {
+    for (keys, why) in [
+        ("keys *1555#", "That number is missing some digits."),
+        ("keys *155500012345#", "That number has too many digits."),
+        ("keys 5550001#", "I need the country code too."),
+        ("keys #", "I did not get any digits."),
+    ] {
+        check(
+            asked_for_keys(policy()),
+            &[
+                (keys, &format!("{why} {ENTER}")),
+                (
+                    keys,
+                    "I am sorry, I could not get the number. Shall I transfer you to our team?",
+                ),
+                ("keys 2", "All right. How else can I help?"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn while_keys_are_pressed_words_do_not_matter_but_a_cancel() {
+    check(
+        asked_for_keys(policy()),
+        &[
+            ("keys 1555", ""),
+            ("One, triple five, triple oh", ""),
+            ("Hello?", ""),
+            ("keys 0001234#", ENTERED),
+        ],
+    );
+    check(
+        asked_for_keys(policy()),
+        &[
+            ("keys 1555", ""),
+            (
+                "Cancel that.",
+                "All right, I will not transfer you. How else can I help?",
+            ),
+            ("keys 1", ""),
+        ],
+    );
+}
+
+#[test]
+fn who_has_no_keypad_may_speak() {
+    let heard = |text: &str, expect: &str| check(asked_for_keys(policy()), &[(text, expect)]);
+    heard(
+        "Plus one, triple five, triple zero, one two three four.",
+        READ_BACK,
+    );
+    heard("Just transfer me to a human.", &transferred("default"));
+    heard(
+        "I have no keypad.",
+        "I am sorry, I could not get the number. Shall I transfer you to our team?",
+    );
+    heard(
+        "What?",
+        &format!("Sorry, that number seems to have too many digits. {ENTER}"),
+    );
+    heard("Hello.", ENTER);
+    heard("(silence)", &format!("Are you still there? {ENTER}"));
+    heard("(pause)", "");
+}
+
+#[test]
+fn zero_transfers_at_once_wherever_no_number_is_entered() {
+    check(policy(), &[("keys 0", &transferred("default"))]);
+    for before in [
+        "Transfer me to +1 555 000 1234.",
+        "Transfer me to 98765 43210.",
+        "What are your opening hours?",
+    ] {
+        let mut policy = policy();
+        policy.hear(turn(before));
+        check(policy, &[("keys 0", &transferred("default"))]);
+    }
+    check(
+        without_default(),
+        &[(
+            "keys 0",
+            "Which number should I transfer you to? Please start with plus.",
+        )],
+    );
+}
+
+#[test]
+fn asked_for_a_number_people_may_press_it() {
+    check(
+        without_default(),
+        &[
+            (
+                "Transfer me.",
+                "Which number should I transfer you to? Please start with plus.",
+            ),
+            ("keys *15550001234#", ENTERED),
+            ("keys 1", &transferred("+15550001234")),
+        ],
+    );
+}
+
+#[test]
+fn other_keys_say_nothing() {
+    check(
+        policy(),
+        &[
+            ("keys 1", ""),
+            ("keys 9", ""),
+            ("keys #", ""),
+            ("(pause)", ""),
+        ],
+    );
+    check(
+        policy(),
+        &[
+            ("Transfer me to +1 555 000 1234.", READ_BACK),
+            ("keys 5", ""),
+            ("keys #", ""),
+            ("keys 2", ASK_AGAIN),
         ],
     );
 }
@@ -343,6 +530,7 @@ proptest! {
                 "Transfer me.", "Yes.", "No.", "plus one 555 000 1234", "plus one 555", "0001234",
                 "it ends in 99", "No, five six.", "Cancel.", "What?", "", "Hello.", "India",
                 "plus 44 20 7946 0958 | plus 44 20 7946 0959", "98765 43210", "double", "plus",
+                "keys 1", "keys 2", "keys 0", "keys #", "keys *", "keys 5550001234", "(pause)",
             ]),
             0..12,
         ),
@@ -350,11 +538,17 @@ proptest! {
     ) {
         let mut policy = if default { policy() } else { without_default() };
         for text in turns {
+            let heard = match text.strip_prefix("keys ") {
+                Some(keys) if expects_keys(&policy) => press(&mut policy, keys),
+                Some(keys) => Heard::Key(Key::try_from(keys.chars().next().unwrap()).unwrap()),
+                None if text == "(pause)" => Heard::KeysEnded,
+                None => turn(text),
+            };
             let pending = match &policy.state {
                 State::Confirm { number } => Some(number.clone()),
-                State::Open | State::Number { .. } | State::Offer => None,
+                State::Open | State::Number { .. } | State::Keypad { .. } | State::Offer => None,
             };
-            let reply = policy.hear(turn(text));
+            let reply = policy.hear(heard);
             match reply.then {
                 Action::Transfer(TransferRequest::Number(number)) => {
                     prop_assert_eq!(Some(&number), pending.as_ref());
@@ -370,4 +564,8 @@ proptest! {
     fn any_text_is_answered(first in "\\PC*", second in prop::option::of("\\PC*")) {
         policy().hear(Heard::Turn { first, second });
     }
+}
+
+fn expects_keys(policy: &DialoguePolicy) -> bool {
+    matches!(policy.state, State::Keypad { .. })
 }
