@@ -1,10 +1,13 @@
 //! One call from its job to its end.
 //!
 //! [`state`] decides, the rest does: [`dial`] and [`transfer`] talk to LiveKit's SIP API, [`room`] is
-//! our presence in the room. All of it runs as one tree of tasks that ends with [`run`].
+//! our presence in the room, [`claim`](mod@claim) sees to it that nobody is called twice, [`progress`] tells
+//! others how far the call has come. All of it runs as one tree of tasks that ends with [`run`].
 
 mod attributes;
+mod claim;
 mod dial;
+mod progress;
 mod room;
 mod state;
 mod transfer;
@@ -15,7 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livekit_api::services::{room::RoomClient, sip::SIPClient};
+use livekit_api::services::{
+    ServiceError, agent_dispatch::AgentDispatchClient, room::RoomClient, sip::SIPClient,
+};
+use livekit_protocol::participant_info::Kind;
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinError, JoinSet},
@@ -23,13 +29,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, error, info, warn};
-use transfer_core::{TransferOutcome, identity, mask_digits};
+use transfer_core::{CallOutcome, CallProgress, TransferOutcome, identity, mask_digits};
 
 pub(crate) use self::{
+    claim::{Claim, Claimant, claim},
     dial::DialSettings,
     state::{CallSettings, Direction, Outcome},
 };
 use self::{
+    progress::Progress,
     room::{Absence, Phone, Presence},
     state::{Call, Input, Output},
 };
@@ -57,6 +65,9 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(2);
 /// How long leaving the room may take once it is deleted.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the end of a call waits until it is told; it takes one round trip.
+const REPORT_LIMIT: Duration = Duration::from_secs(1);
+
 /// How often the deletion of a room is tried; a room that stays keeps a phone leg alive, which costs.
 const DELETE_ATTEMPTS: u32 = 3;
 
@@ -64,6 +75,7 @@ const DELETE_ATTEMPTS: u32 = 3;
 pub(crate) struct Api {
     sip: SIPClient,
     rooms: RoomClient,
+    dispatches: AgentDispatchClient,
 }
 
 impl Api {
@@ -71,7 +83,48 @@ impl Api {
         Self {
             sip: dial::sip_client(url, api_key, api_secret),
             rooms: RoomClient::with_api_key(url, api_key, api_secret),
+            dispatches: AgentDispatchClient::with_api_key(url, api_key, api_secret),
         }
+    }
+
+    /// Ends every leg of a call, and its room, unless the room has to remember the outcome.
+    pub(crate) async fn end_call(&self, room: &str, memory: RoomMemory, outcome: CallOutcome) {
+        match memory {
+            RoomMemory::None => self.delete_room(room).await,
+            RoomMemory::Outcome => {
+                if let Err(error) = self.remember(room, CallProgress::Ended(outcome)).await {
+                    error!(%error, "the room does not remember how the call ended");
+                }
+                if let Err(error) = self.remove_phones(room).await {
+                    warn!(%error, "cannot hang up alone, so the room goes");
+                    self.delete_room(room).await;
+                }
+            }
+        }
+    }
+
+    /// Writes to the room's metadata how far its call has come.
+    async fn remember(&self, room: &str, progress: CallProgress) -> Result<(), ServiceError> {
+        self.rooms
+            .update_room_metadata(room, &progress.to_json())
+            .await
+            .map(drop)
+    }
+
+    async fn remove_phones(&self, room: &str) -> Result<(), ServiceError> {
+        for participant in self.rooms.list_participants(room).await? {
+            if participant.kind() == Kind::Sip {
+                match self
+                    .rooms
+                    .remove_participant(room, &participant.identity)
+                    .await
+                {
+                    Err(error) if !dial::is_not_found(&error) => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends the room and with it every leg. A room that is gone already is fine.
@@ -93,12 +146,23 @@ impl Api {
     }
 }
 
+/// What a room keeps when its call is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoomMemory {
+    /// Nothing: it is deleted.
+    None,
+    /// How the call ended, so that a second request with the same idempotency key calls nobody. The
+    /// room then goes by itself, when its dialer said.
+    Outcome,
+}
+
 /// What one call is made of.
 pub(crate) struct Setup {
     pub(crate) api: Arc<Api>,
     pub(crate) url: String,
     pub(crate) token: String,
     pub(crate) room: String,
+    pub(crate) memory: RoomMemory,
     /// `None` for an inbound call.
     pub(crate) dial: Option<DialSettings>,
     pub(crate) call: CallSettings,
@@ -121,18 +185,22 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
     let mut shell = Shell::start(setup);
     loop {
         while let Some(output) = shell.call.poll_output() {
+            shell.progress.output(&output);
             if let Output::End(outcome) = output {
                 if outcome == Outcome::Transferred(TransferOutcome::Connected) {
                     info!("transfer connected");
                 }
-                shell.close().await;
+                shell.close(progress::outcome_of(outcome)).await;
                 return outcome;
             }
             shell.act(output);
         }
         let timeout = shell.call.poll_timeout();
         tokio::select! {
-            Some(input) = shell.inputs.recv() => shell.call.handle(Instant::now(), input),
+            Some(input) = shell.inputs.recv() => {
+                shell.progress.input(&input);
+                shell.call.handle(Instant::now(), input);
+            }
             Some(event) = shell.heard.recv() => shell.hear(event),
             Some(ended) = shell.tasks.join_next() => propagate_panic(ended),
             () = sleep_until_maybe(timeout) => shell.call.handle_timeout(Instant::now()),
@@ -145,6 +213,8 @@ struct Shell {
     call: Call,
     api: Arc<Api>,
     room: String,
+    memory: RoomMemory,
+    progress: Progress,
     dial: Option<DialSettings>,
     transfer_ringing_timeout: Duration,
     voice: Voice,
@@ -158,6 +228,8 @@ struct Shell {
     inputs: mpsc::Receiver<Input>,
     tasks: JoinSet<()>,
     leave: CancellationToken,
+    /// Closed when the end of the call is told, or cannot be.
+    told: mpsc::Receiver<()>,
     /// Closed when we have left the room.
     left: mpsc::Receiver<()>,
 }
@@ -169,8 +241,10 @@ impl Shell {
         let (events, heard) = mpsc::channel(EVENTS);
         let (thoughts, to_think) = mpsc::channel(1);
         let (leaving, left) = mpsc::channel(1);
+        let (telling, told) = mpsc::channel(1);
         let leave = CancellationToken::new();
         let speaker = Speaker::new();
+        let progress = Progress::new(setup.call.direction);
         let mut tasks = JoinSet::new();
 
         let presence = Presence {
@@ -183,6 +257,7 @@ impl Shell {
             frames,
             inputs: tell.clone(),
             absence: Absence::default(),
+            progress: Some((progress.follow(), telling)),
         };
         let attend = presence.attend(leave.clone());
         spawn(&mut tasks, async move {
@@ -200,6 +275,8 @@ impl Shell {
             call: Call::new(setup.call),
             api: setup.api,
             room: setup.room,
+            memory: setup.memory,
+            progress,
             dial: setup.dial,
             transfer_ringing_timeout: setup.transfer_ringing_timeout,
             voice: setup.voice,
@@ -212,6 +289,7 @@ impl Shell {
             inputs,
             tasks,
             leave,
+            told,
             left,
         }
     }
@@ -289,16 +367,20 @@ impl Shell {
         self.call.handle(Instant::now(), input);
     }
 
-    /// Hangs up: the room goes first, so that the phone is free even if leaving takes long.
-    async fn close(mut self) {
+    /// Hangs up, once the end is told: the room goes before us, so that the phone is free even if leaving
+    /// takes long.
+    async fn close(mut self, outcome: CallOutcome) {
         // A room that is deleted under a joining is made anew by it.
         let joined = self.call.has_joined() || self.join_settles().await;
-        self.api.delete_room(&self.room).await;
+        if timeout(REPORT_LIMIT, self.told.recv()).await.is_err() {
+            warn!("the end of the call was not told in time");
+        }
+        self.api.end_call(&self.room, self.memory, outcome).await;
         self.leave.cancel();
         if timeout(LEAVE_TIMEOUT, self.left.recv()).await.is_err() {
             warn!("leaving the room takes too long");
         }
-        if !joined {
+        if !joined && self.memory == RoomMemory::None {
             self.api.delete_room(&self.room).await;
         }
     }

@@ -11,13 +11,17 @@ use livekit::{
     participant::{Participant, ParticipantKind, RemoteParticipant},
     track::{RemoteTrack, TrackSource},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use transfer_core::CallProgress;
 
 use super::{
     attributes::{CallStatus, masked, masked_identity},
-    sleep_until_maybe,
+    progress, sleep_until_maybe,
     state::Input,
 };
 use crate::audio::{Speaker, listen};
@@ -44,6 +48,8 @@ pub(super) struct Presence {
     pub(super) frames: mpsc::Sender<Vec<i16>>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) absence: Absence,
+    /// What we tell about the call, and whom we tell when its end is told.
+    pub(super) progress: Option<(watch::Receiver<CallProgress>, mpsc::Sender<()>)>,
 }
 
 /// Whether the phone is gone, while our own connection is being restored: the SDK reports everybody
@@ -89,6 +95,10 @@ impl Presence {
             ..Default::default()
         };
         let publish = room.local_participant();
+        let mut listening = JoinSet::new();
+        if let Some((progress, ended)) = self.progress.take() {
+            listening.spawn(progress::publish(publish.clone(), progress, ended));
+        }
         if let Err(error) = publish.publish_track(self.speaker.track(), options).await {
             warn!(%error, "cannot publish the audio track");
             self.tell(Input::RoomLost).await;
@@ -96,7 +106,6 @@ impl Presence {
         }
         debug!("audio track published");
         self.tell(Input::Joined).await;
-        let mut listening = JoinSet::new();
         loop {
             tokio::select! {
                 event = events.recv() => match event {
