@@ -6,10 +6,12 @@
 mod dial;
 mod fixtures;
 mod inbound;
+mod once;
 mod runner;
 mod transfer;
 mod transferred;
 mod trunk;
+mod wait;
 
 use runner::{Scenario, scenarios};
 
@@ -26,6 +28,12 @@ fn main() -> std::process::ExitCode {
         dial::callee_does_not_answer,
         dial::callee_is_busy,
         dial::dialer_reports_when_no_worker_takes_the_job,
+        wait::wait_shows_a_call_to_its_transfer,
+        wait::wait_has_an_exit_code_for_each_outcome,
+        wait::wait_hangs_up_a_call_whose_agent_is_gone_for_good,
+        once::a_key_calls_once_also_after_the_end,
+        once::dialers_at_once_with_one_key_call_once,
+        once::a_worker_killed_while_the_phone_rings_calls_nobody_again,
         inbound::inbound_call_is_transferred,
         fixtures::phones_hear_each_other_through_the_carrier,
         fixtures::a_phone_says_what_it_is_told_and_whisper_understands_it,
