@@ -25,7 +25,7 @@ mod number_class;
 /// Attempts that one call has, unless configured.
 const ATTEMPTS_PER_CALL: u32 = 5;
 
-/// Attempts that one number has in a call: a busy line is worth a second and a third one.
+/// Attempts that one number of the caller's has in a call: a busy line is worth a second and a third one.
 const ATTEMPTS_PER_NUMBER: u32 = 3;
 
 /// What a budget for a day counts.
@@ -403,7 +403,8 @@ impl TransferPolicy {
     /// Decides about an attempt and counts it, for the call and for the day, when it is admitted.
     ///
     /// A refused attempt counts for its number only, so that asking again and again ends in
-    /// [`Refusal::Repeated`] too. `now` must not go back.
+    /// [`Refusal::Repeated`] too; the operator's own numbers are limited by the call's budget alone.
+    /// `now` must not go back.
     pub fn admit(
         &self,
         number: &PhoneNumber,
@@ -411,10 +412,15 @@ impl TransferPolicy {
         day: &mut DayAttempts,
         now: Instant,
     ) -> Result<Rule, Refusal> {
-        if !call.count_number(number) {
+        let decision = self.decide(number);
+        let is_ours = matches!(
+            decision,
+            Ok(Rule::DefaultNumber | Rule::Destination(_) | Rule::Dispatched)
+        );
+        if !is_ours && !call.count_number(number) {
             return Err(Refusal::Repeated);
         }
-        let rule = self.decide(number)?;
+        let rule = decision?;
         let limit = self.rules.max_per_call;
         if call.admitted >= limit {
             return Err(Refusal::CallBudget { limit });

@@ -366,6 +366,7 @@ impl<'a> Rehearsal<'a> {
     async fn start(world: &'a World) -> anyhow::Result<Self> {
         world.set("DEFAULT_TRANSFER_NUMBER", FORWARDED_NUMBER)?;
         world.set("TRANSFER_FALLBACK", "none")?;
+        world.set("TRANSFER_MAX_PER_CALL", "20")?;
         let call = Call::placed(world, PhoneSettings::callee()).await?;
         Ok(Self {
             world,

@@ -145,7 +145,6 @@ fn every_class_is_refused_in_many_countries() {
                 "+55 900 123 4567",
                 "+972 1900 123 456",
                 "+358 600 12345",
-                "+91 1862 123 456 7890",
                 "+351 601 234 567",
             ][..],
         ),
@@ -356,7 +355,7 @@ fn examples_of_all_numbering_plans_are_judged_as_their_plans_say() {
     const GLOBAL: [&str; 8] = ["808", "870", "878", "881", "882", "883", "888", "979"];
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(
-        refused > 300 && ordinary > 600,
+        refused > 280 && ordinary > 700,
         "{refused} and {ordinary} examples"
     );
 }
@@ -444,15 +443,19 @@ fn one_number_is_tried_three_times_in_a_call() {
         DayAttempts::default(),
         Instant::now(),
     );
+    let tried = "+15550001235";
     for _ in 0..3 {
         assert!(
             policy
-                .admit(&number(DEFAULT), &mut call, &mut day, now)
+                .admit(&number(tried), &mut call, &mut day, now)
                 .is_ok()
         );
     }
-    let repeated = policy.admit(&number(DEFAULT), &mut call, &mut day, now);
+    let repeated = policy.admit(&number(tried), &mut call, &mut day, now);
     assert_eq!(repeated, Err(Refusal::Repeated));
+    // The call's budget alone limits the operator's own.
+    let default = policy.admit(&number(DEFAULT), &mut call, &mut day, now);
+    assert_eq!(default, Ok(Rule::DefaultNumber));
 
     let premium = number("+19005550123");
     for expect in [
