@@ -73,7 +73,7 @@ pub(crate) async fn dialers_at_once_with_one_key_call_once(world: World) -> anyh
 pub(crate) async fn a_worker_killed_while_the_phone_rings_calls_nobody_again(
     world: World,
 ) -> anyhow::Result<()> {
-    world.set("DIAL_RINGING_TIMEOUT", "90")?;
+    world.set("DIAL_RINGING_TIMEOUT", "80")?;
     world.trunk().await?;
     let (callee, mut killed) =
         tokio::try_join!(world.phone(PhoneSettings::callee()), world.worker())?;

@@ -97,12 +97,12 @@ pub(crate) async fn claim(
     let room = claimant.room.as_str();
     let callee = identity(&dial.callee);
     let start = Instant::now();
-    let (before, mut present, remembered) = tokio::join!(
+    let (before, mut present, memorized) = tokio::join!(
         dispatched_before(api, claimant),
         participants(api, room),
         remembered(api, room, memory),
     );
-    if let Some(CallProgress::Ended(outcome)) = remembered {
+    if let Some(CallProgress::Ended(outcome)) = memorized {
         return Ok(Claim::Nothing(Why::Over(outcome)));
     }
     let alone = |present: &[ParticipantInfo]| {
@@ -120,23 +120,32 @@ pub(crate) async fn claim(
             warn!("callee is in the room already, nobody is dialled");
             return Ok(Claim::Adopt);
         }
-        if dial.adopt || remembered.is_some() {
+        if dial.adopt {
             return Ok(Claim::Adopt);
         }
-        if memory == RoomMemory::Outcome {
-            api.remember(room, CallProgress::Dialing)
-                .await
-                .map_err(RememberError)?;
+        if memorized.is_none() {
+            if memory == RoomMemory::Outcome {
+                api.remember(room, CallProgress::Dialing)
+                    .await
+                    .map_err(RememberError)?;
+            }
+            return Ok(Claim::Dial);
         }
-        return Ok(Claim::Dial);
     }
 
     info!(before, "another agent was dispatched to this call before");
+    // Who made the room remember may be about to dial, though its dispatch is not listed yet.
+    let before = before.max(1);
     while start.elapsed() < STAND_BY {
         if alone(&present) && start.elapsed() >= ARRIVAL * before {
-            return Ok(match called(&present) {
-                true => Claim::Adopt,
-                false => Claim::Nothing(Why::Taken),
+            if called(&present) {
+                return Ok(Claim::Adopt);
+            }
+            return Ok(match remembered(api, room, memory).await {
+                Some(CallProgress::Ended(outcome)) => Claim::Nothing(Why::Over(outcome)),
+                // Called by an agent that is lost.
+                Some(_) => Claim::Adopt,
+                None => Claim::Nothing(Why::Taken),
             });
         }
         sleep(PAUSE).await;
