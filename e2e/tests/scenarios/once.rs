@@ -97,12 +97,7 @@ pub(crate) async fn a_worker_killed_while_the_phone_rings_calls_nobody_again(
         conversation
     )?;
     let output = output.expect_code(0)?;
-    for line in [
-        "agent vanished",
-        "dispatched again",
-        "answered",
-        "ended: the callee hung up",
-    ] {
+    for line in ["dispatched again", "answered", "ended: the callee hung up"] {
         output.expect_text(line)?;
     }
     ensure!(outcome == "caller hung up", "the job ended as `{outcome}`");

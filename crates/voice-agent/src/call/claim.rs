@@ -115,7 +115,7 @@ pub(crate) async fn claim(
             .iter()
             .any(|participant| participant.identity == callee)
     };
-    if before == 0 && alone(&present) {
+    if before == 0 && memorized.is_none() && alone(&present) {
         if called(&present) {
             warn!("callee is in the room already, nobody is dialled");
             return Ok(Claim::Adopt);
@@ -123,14 +123,12 @@ pub(crate) async fn claim(
         if dial.adopt {
             return Ok(Claim::Adopt);
         }
-        if memorized.is_none() {
-            if memory == RoomMemory::Outcome {
-                api.remember(room, CallProgress::Dialing)
-                    .await
-                    .map_err(RememberError)?;
-            }
-            return Ok(Claim::Dial);
+        if memory == RoomMemory::Outcome {
+            api.remember(room, CallProgress::Dialing)
+                .await
+                .map_err(RememberError)?;
         }
+        return Ok(Claim::Dial);
     }
 
     info!(before, "another agent was dispatched to this call before");
