@@ -58,7 +58,6 @@ fn main() -> std::process::ExitCode {
         wait::wait_has_an_exit_code_for_each_outcome,
         wait::wait_hangs_up_a_call_whose_agent_is_gone_for_good,
         once::a_key_calls_once_also_after_the_end,
-        once::dialers_at_once_with_one_key_call_once,
         once::a_worker_killed_while_the_phone_rings_calls_nobody_again,
         inbound::inbound_call_is_transferred,
         doctor::doctor_finds_nothing_wrong_in_a_whole_world,

@@ -45,31 +45,6 @@ pub(crate) async fn a_key_calls_once_also_after_the_end(world: World) -> anyhow:
     wire::expect_one_dial(&world.capture, LIVEKIT_SIP, &busy).await
 }
 
-pub(crate) async fn dialers_at_once_with_one_key_call_once(world: World) -> anyhow::Result<()> {
-    world.trunk().await?;
-    let (_first, _second) = tokio::try_join!(world.worker(), world.worker())?;
-    for (status, code) in [(486, 11), (603, 12), (404, 13), (480, 14), (503, 16)] {
-        let number = number_answered_with(status);
-        let args = [
-            "--wait",
-            "--to",
-            &number,
-            "--idempotency-key",
-            "the same for all",
-        ];
-        let race = tokio::try_join!(
-            world.run("dialer", &args),
-            world.run("dialer", &args),
-            world.run("dialer", &args)
-        )?;
-        for dialer in [race.0, race.1, race.2] {
-            dialer.expect_code(code)?;
-        }
-        wire::expect_one_dial(&world.capture, LIVEKIT_SIP, &number).await?;
-    }
-    world.expect_nobody_in_a_room().await
-}
-
 pub(crate) async fn a_worker_killed_while_the_phone_rings_calls_nobody_again(
     world: World,
 ) -> anyhow::Result<()> {
