@@ -1,8 +1,8 @@
 //! Phone numbers in the words that people use and the spellings that speech recognition chooses.
 //!
-//! 1. [`tokens`]: the text as words, figures and the joints between them.
-//! 2. [`groups`]: "triple five", "twelve", "fifty-five", "eight hundred", each with its possible readings.
-//! 3. [`runs`]: groups in a row, without times, amounts and other numbers that nobody wants to call.
+//! 1. [`tokens`](mod@tokens): the text as words, figures and the joints between them.
+//! 2. [`groups`](mod@groups): "triple five", "twelve", "fifty-five", "eight hundred", each with its possible readings.
+//! 3. [`runs`](mod@runs): groups in a row, without times, amounts and other numbers that nobody wants to call.
 //! 4. Here: corrections, country codes and extensions put runs together, and the lengths that numbers may
 //!    have settle what was ambiguous. What they do not settle is asked again.
 
