@@ -35,6 +35,15 @@ impl Output {
         Ok(self)
     }
 
+    /// Fails, with everything that the tool said, unless it ended with `code`.
+    pub fn expect_code(self, code: i32) -> anyhow::Result<Self> {
+        ensure!(
+            self.status.code() == Some(code),
+            "the exit code must be {code}: {self}"
+        );
+        Ok(self)
+    }
+
     /// Fails unless the tool printed `text`, on either stream.
     pub fn expect_text(&self, text: &str) -> anyhow::Result<&Self> {
         ensure!(

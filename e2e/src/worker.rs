@@ -296,6 +296,12 @@ impl Worker {
         self.process.pid()
     }
 
+    /// Kills the worker in the middle of whatever it does (SIGKILL).
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.signal(Signal::SIGKILL)?;
+        self.process.wait(LIMIT).await.map(drop)
+    }
+
     /// Asks the worker to stop (SIGTERM) and waits until it has drained and ended.
     pub async fn stop(&mut self, limit: Duration) -> anyhow::Result<std::process::ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;

@@ -225,6 +225,23 @@ impl World {
         .await
     }
 
+    /// Waits until nobody is in any room; rooms that remember their call stay.
+    pub async fn expect_nobody_in_a_room(&self) -> anyhow::Result<()> {
+        wait_for_condition("everybody to leave the rooms", LIMIT, async || {
+            for room in self.rooms.list_rooms(Vec::new()).await? {
+                let present = self.rooms.list_participants(&room.name).await?;
+                if let Some(somebody) = present.first() {
+                    return Err(Unmet::NotYet(format!(
+                        "{} in {}",
+                        somebody.identity, room.name
+                    )));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// What was said in a recording, turn by turn.
     pub async fn transcribe(&self, recording: &Recording) -> anyhow::Result<Vec<String>> {
         let (whisper, recording) = (self.models.whisper(), recording.clone());

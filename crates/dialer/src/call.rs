@@ -5,7 +5,7 @@ use transfer_core::{JobMetadata, PhoneNumber};
 
 use crate::cli::Args;
 use crate::error::DialerError;
-use crate::room_name::room_name;
+use crate::room_name::{keyed_room_name, room_name};
 
 /// One call, ready to be dispatched.
 #[derive(Debug)]
@@ -14,6 +14,13 @@ pub(crate) struct Call {
     pub(crate) agent_name: String,
     pub(crate) number: PhoneNumber,
     pub(crate) metadata: JobMetadata,
+}
+
+impl Call {
+    /// Whether the call's room remembers the call.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.metadata.idempotency_key.is_some()
+    }
 }
 
 /// Reads the numbers of the command line and names the room.
@@ -34,9 +41,14 @@ pub(crate) fn plan(args: &Args, settings: DialerSettings) -> Result<Call, Dialer
             .collect(),
         from_number: parse_optional("--from", &args.from)?,
         transfer_to: parse_optional("--transfer-to", &args.transfer_to)?,
+        idempotency_key: args.idempotency_key.clone(),
+        ..JobMetadata::default()
     };
     Ok(Call {
-        room: room_name(&number),
+        room: match &args.idempotency_key {
+            Some(key) => keyed_room_name(&number, key),
+            None => room_name(&number),
+        },
         agent_name: settings.agent_name,
         number,
         metadata,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser;
-use transfer_core::SipHeader;
+use transfer_core::{IdempotencyKey, SipHeader};
 
 /// Has the voice agent call somebody
 #[derive(Debug, Parser)]
@@ -13,13 +13,27 @@ use transfer_core::SipHeader;
 Reads LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET from the environment, .env.local or .env.
 
 Exit codes:
-  0    a worker took the call
+  0    a worker took the call; with --wait: the callee was transferred, or talked and hung up
   2    usage or settings
   3    LiveKit cannot be reached, or does not answer
   4    LiveKit refused the request
   5    no worker took the call in time; it was withdrawn, nobody will be called
   6    a call that nobody took could not be withdrawn; a worker may still take it
-  130  interrupted; the call was withdrawn"
+  130  interrupted; the call was withdrawn, or with --wait goes on if a worker had taken it
+With --wait, and when the call of an idempotency key is over:
+  10   nobody answered
+  11   the callee is busy
+  12   the callee declined
+  13   the number is not in service
+  14   the callee cannot be reached now
+  15   the carrier refused the trunk's credentials, the call or its media
+  16   the carrier failed, or its address cannot be resolved
+  17   no SIP service is running, or it is at its limit
+  18   LiveKit refused the agent's trunk, request or API key
+  19   not known: whether the phone rang, or whether the transfer target answered
+  20   lost: the agent, the room or the connection went before the call's end was known
+  21   the call goes on after --timeout
+  22   cut off: the worker was shut down, or somebody ended the room"
 )]
 pub(crate) struct Args {
     /// Phone number to call, such as +919876543210
@@ -40,9 +54,21 @@ pub(crate) struct Args {
 
     /// Seconds to wait for a worker to take the call
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
-    pub(crate) timeout: u64,
+    worker_timeout: u64,
 
-    /// Print one JSON object
+    /// Show how the call goes, and exit when it is over with a code for how it ended
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    /// Seconds to wait for the end of the call [default: as long as it takes]
+    #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
+
+    /// Name of this call; with the same one again (within an hour of its end) nobody is called again
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
+
+    /// Print one JSON object; with --wait one for each event, the outcome last
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -53,7 +79,12 @@ pub(crate) struct Args {
 
 impl Args {
     /// Returns how long to wait for a worker.
-    pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
+    pub(crate) fn worker_timeout(&self) -> Duration {
+        Duration::from_secs(self.worker_timeout)
+    }
+
+    /// Returns how long to wait for the end of the call; `None` is as long as it takes.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from_secs)
     }
 }

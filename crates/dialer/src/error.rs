@@ -59,8 +59,16 @@ pub(crate) enum DialerError {
         #[source]
         source: Box<ServiceError>,
     },
+    #[error("cannot join room {room} to wait for the end of the call; nobody is called")]
+    CannotWatch {
+        room: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("interrupted; the call was withdrawn")]
     Interrupted,
+    #[error("interrupted; the call was asked for before, and goes on")]
+    InterruptedKnown,
 }
 
 impl DialerError {
@@ -110,7 +118,7 @@ impl DialerError {
                 source: ParsePhoneNumberError::TooShort { .. },
                 ..
             } => "emergency numbers and short codes cannot be called",
-            Self::Unreachable { .. } | Self::NoAnswer { .. } => {
+            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::CannotWatch { .. } => {
                 "check LIVEKIT_URL, and that the server is running"
             }
             Self::Unexplained { .. } | Self::ApiKeyRefused { .. } => {
@@ -125,7 +133,8 @@ impl DialerError {
             | Self::Number { .. }
             | Self::Refused { .. }
             | Self::Protocol(_)
-            | Self::Interrupted => return None,
+            | Self::Interrupted
+            | Self::InterruptedKnown => return None,
         })
     }
 
@@ -133,14 +142,14 @@ impl DialerError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Load(_) | Self::Settings(_) | Self::Number { .. } => 2,
-            Self::Unreachable { .. } | Self::NoAnswer { .. } => 3,
+            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::CannotWatch { .. } => 3,
             Self::Unexplained { .. }
             | Self::ApiKeyRefused { .. }
             | Self::Refused { .. }
             | Self::Protocol(_) => 4,
             Self::NoWorker { .. } => 5,
             Self::NotWithdrawn { .. } => 6,
-            Self::Interrupted => 130,
+            Self::Interrupted | Self::InterruptedKnown => 130,
         }
     }
 }

@@ -10,18 +10,24 @@
 )]
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use serde::Serialize;
-use transfer_core::JobMetadata;
+use transfer_core::{CallOutcome, JobMetadata};
 
 use crate::call::Call;
 use crate::cli::Args;
 use crate::dispatch::{Sign, Taken};
+use crate::ending::Ending;
 use crate::error::DialerError;
+use crate::follow::Event;
 
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
+    /// `dispatched` with `--wait`, where more lines follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'static str>,
     room: &'a str,
     agent_name: &'a str,
     metadata: &'a JobMetadata,
@@ -33,6 +39,29 @@ struct Report<'a> {
     worker_id: Option<&'a str>,
 }
 
+/// What `--json --wait` prints while the call goes on.
+#[derive(Serialize)]
+struct Progress {
+    event: Event,
+    seconds: f64,
+}
+
+/// The last line of `--json --wait`.
+#[derive(Serialize)]
+struct End {
+    event: &'static str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_status: Option<u16>,
+    /// None when the call was over before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    message: String,
+    exit_code: u8,
+}
+
 /// Prints what would be sent.
 pub(crate) fn dry_run(args: &Args, call: &Call) {
     warnings(args);
@@ -40,7 +69,7 @@ pub(crate) fn dry_run(args: &Args, call: &Call) {
         eprintln!("warning: {} is in no range that is in service", call.number);
     }
     if args.json {
-        return print_json(call, None);
+        return print_json(args, call, None);
     }
     println!("Dry run: nobody is contacted");
     println!("Number: {}", call.number);
@@ -61,14 +90,68 @@ pub(crate) fn dialling(args: &Args, call: &Call) {
 /// Prints that a worker has taken the call.
 pub(crate) fn dispatched(args: &Args, call: &Call, taken: &Taken) {
     if args.json {
-        print_json(call, Some(taken));
+        print_json(args, call, Some(taken));
     } else {
         println!("\u{2705} Call Dispatched Successfully!");
         println!("Dispatch ID: {}", taken.dispatch_id);
     }
-    if matches!(taken.sign, Sign::Over) {
+    if matches!(taken.sign, Sign::Over) && !args.wait {
         eprintln!("note: the call is over already; the worker's log says how it ended");
     }
+}
+
+/// Prints that the call was asked for before, if it was.
+pub(crate) fn known(args: &Args, known: bool) {
+    if known && !args.json {
+        println!("Asked for before with this key: nobody is called again");
+    }
+}
+
+/// Prints how far the call has come, `elapsed` after it was asked for.
+pub(crate) fn progress(args: &Args, event: Event, elapsed: Duration) {
+    if args.json {
+        let seconds = elapsed.as_secs_f64();
+        print_line(&Progress { event, seconds });
+    } else {
+        println!("{:7.1} s  {event}", elapsed.as_secs_f64());
+    }
+}
+
+/// Prints how it ended, and what to do about it.
+pub(crate) fn ended(args: &Args, ending: Ending, elapsed: Option<Duration>) {
+    let cause = match ending {
+        Ending::Over(CallOutcome::NotAnswered(cause)) => Some(cause),
+        Ending::Over(_) | Ending::TimedOut | Ending::Interrupted | Ending::ConnectionLost => None,
+    };
+    if args.json {
+        print_line(&End {
+            event: "ended",
+            outcome: ending.code(),
+            cause: cause.map(transfer_core::DialFailure::code),
+            sip_status: cause.and_then(|cause| Some(cause.sip_status()?.0)),
+            seconds: elapsed.map(|elapsed| elapsed.as_secs_f64()),
+            message: ending.to_string(),
+            exit_code: ending.exit_code(),
+        });
+        return;
+    }
+    match (ending, elapsed) {
+        (Ending::Over(_), Some(elapsed)) => {
+            println!("{:7.1} s  ended: {ending}", elapsed.as_secs_f64());
+        }
+        (Ending::Over(_), None) => println!("Ended: {ending}"),
+        (Ending::TimedOut | Ending::Interrupted | Ending::ConnectionLost, _) => {
+            eprintln!("{ending}");
+        }
+    }
+    if let Some(cause) = cause {
+        eprintln!("hint: {}", cause.hint());
+    }
+}
+
+/// Prints a warning while the call goes on.
+pub(crate) fn warning(error: &DialerError) {
+    eprintln!("warning: {error}");
 }
 
 /// Prints the failure with its cause, and what to do about it.
@@ -96,12 +179,13 @@ fn warnings(args: &Args) {
     }
 }
 
-fn print_json(call: &Call, taken: Option<&Taken>) {
+fn print_json(args: &Args, call: &Call, taken: Option<&Taken>) {
     let job = taken.and_then(|taken| match &taken.sign {
         Sign::Job(job) => Some(job),
         Sign::Agent | Sign::Over => None,
     });
     let report = Report {
+        event: (args.wait && taken.is_some()).then_some("dispatched"),
         room: &call.room,
         agent_name: &call.agent_name,
         metadata: &call.metadata,
@@ -109,6 +193,10 @@ fn print_json(call: &Call, taken: Option<&Taken>) {
         job_id: job.map(|job| job.id.as_str()),
         worker_id: job.and_then(|job| Some(job.state.as_ref()?.worker_id.as_str())),
     };
-    let json = serde_json::to_string(&report).expect("strings always serialize");
+    print_line(&report);
+}
+
+fn print_line(line: &impl Serialize) {
+    let json = serde_json::to_string(line).expect("strings and finite numbers always serialize");
     println!("{json}");
 }

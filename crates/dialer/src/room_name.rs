@@ -1,7 +1,10 @@
 //! Names of rooms for outbound calls.
 
 use rand::Rng as _;
-use transfer_core::PhoneNumber;
+use sha2::{Digest as _, Sha256};
+use transfer_core::{IdempotencyKey, PhoneNumber};
+
+const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Random characters at the end of a room's name.
 ///
@@ -11,10 +14,21 @@ const SUFFIX_LEN: usize = 12;
 
 /// Returns a new name for a call to `number`: `call-919876543210-k3v9x0a7c2mq`.
 pub(crate) fn room_name(number: &PhoneNumber) -> String {
-    const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut random = rand::rng();
     let suffix: String = (0..SUFFIX_LEN)
         .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
+        .collect();
+    format!("call-{}-{suffix}", number.digits())
+}
+
+/// Returns the name of the one call to `number` under `key`: it looks like the others, and is always the
+/// same.
+pub(crate) fn keyed_room_name(number: &PhoneNumber, key: &IdempotencyKey) -> String {
+    let hash = Sha256::digest(key.as_str());
+    let suffix: String = hash
+        .iter()
+        .take(SUFFIX_LEN)
+        .map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
         .collect();
     format!("call-{}-{suffix}", number.digits())
 }
@@ -34,5 +48,22 @@ mod tests {
             let suffix = name.strip_prefix("call-919876543210-").unwrap();
             assert_eq!(suffix.len(), SUFFIX_LEN);
         }
+    }
+
+    #[test]
+    fn a_key_names_its_call_by_number_and_key() {
+        let name = |number: &str, key: &str| {
+            keyed_room_name(&number.parse().unwrap(), &key.parse().unwrap())
+        };
+        assert_eq!(
+            name("+919876543210", "order-4711"),
+            "call-919876543210-xznddd3d80qo",
+            "another release must find the same room"
+        );
+        let names: HashSet<_> = (0..10_000)
+            .map(|order| name("+919876543210", &format!("order-{order}")))
+            .chain([name("+15550001234", "order-1")])
+            .collect();
+        assert_eq!(names.len(), 10_001);
     }
 }

@@ -97,6 +97,73 @@ impl DialFailure {
         }
     }
 
+    /// Returns the cause's name on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Declined => "declined",
+            Self::NoAnswer => "no_answer",
+            Self::Unavailable => "unavailable",
+            Self::UnknownNumber => "unknown_number",
+            Self::BadCredentials => "bad_credentials",
+            Self::Forbidden { .. } => "forbidden",
+            Self::MediaRefused { .. } => "media_refused",
+            Self::TrunkNotFound => "trunk_not_found",
+            Self::CarrierNotFound => "carrier_not_found",
+            Self::BadRequest => "bad_request",
+            Self::ApiKeyRefused => "api_key_refused",
+            Self::CarrierFault { .. } => "carrier_fault",
+            Self::SipServiceDown => "sip_service_down",
+            Self::Overloaded => "overloaded",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
+    /// Returns the SIP status, for the causes that several statuses share.
+    pub fn sip_status(self) -> Option<SipStatus> {
+        match self {
+            Self::Forbidden { status }
+            | Self::MediaRefused { status }
+            | Self::CarrierFault { status } => Some(status),
+            Self::Busy
+            | Self::Declined
+            | Self::NoAnswer
+            | Self::Unavailable
+            | Self::UnknownNumber
+            | Self::BadCredentials
+            | Self::TrunkNotFound
+            | Self::CarrierNotFound
+            | Self::BadRequest
+            | Self::ApiKeyRefused
+            | Self::SipServiceDown
+            | Self::Overloaded
+            | Self::Unconfirmed => None,
+        }
+    }
+
+    /// Reads what [`Self::code`] and [`Self::sip_status`] say.
+    pub fn from_code(code: &str, status: Option<SipStatus>) -> Option<Self> {
+        Some(match code {
+            "busy" => Self::Busy,
+            "declined" => Self::Declined,
+            "no_answer" => Self::NoAnswer,
+            "unavailable" => Self::Unavailable,
+            "unknown_number" => Self::UnknownNumber,
+            "bad_credentials" => Self::BadCredentials,
+            "forbidden" => Self::Forbidden { status: status? },
+            "media_refused" => Self::MediaRefused { status: status? },
+            "trunk_not_found" => Self::TrunkNotFound,
+            "carrier_not_found" => Self::CarrierNotFound,
+            "bad_request" => Self::BadRequest,
+            "api_key_refused" => Self::ApiKeyRefused,
+            "carrier_fault" => Self::CarrierFault { status: status? },
+            "sip_service_down" => Self::SipServiceDown,
+            "overloaded" => Self::Overloaded,
+            "unconfirmed" => Self::Unconfirmed,
+            _ => return None,
+        })
+    }
+
     /// Returns what the operator can do about it.
     pub fn hint(self) -> &'static str {
         match self {
@@ -144,4 +211,4 @@ impl DialFailure {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{FORWARDED_PREFIX, ParsePhoneNumberError, PhoneNumber, SipHeader, SipHeaderError};
+use crate::{
+    FORWARDED_PREFIX, IdempotencyKey, IdempotencyKeyError, ParsePhoneNumberError, PhoneNumber,
+    SipHeader, SipHeaderError,
+};
 
 /// The metadata of one job: whom to call, as whom, with which extra SIP headers, and where to
 /// transfer to.
@@ -28,6 +31,12 @@ pub struct JobMetadata {
     /// Whom to transfer to unless the caller names somebody, instead of `DEFAULT_TRANSFER_NUMBER`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer_to: Option<PhoneNumber>,
+    /// Under which key this call happens once. Its room outlives it and remembers how it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The callee was called by an agent that is gone: take the call over, and dial nobody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resume: bool,
 }
 
 /// The keys that we know, as text; `null` and `""` count as absent.
@@ -37,6 +46,8 @@ struct Wire {
     sip_headers: Option<BTreeMap<String, String>>,
     from_number: Option<String>,
     transfer_to: Option<String>,
+    idempotency_key: Option<String>,
+    resume: Option<bool>,
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
 }
@@ -76,6 +87,13 @@ impl JobMetadata {
             sip_headers,
             from_number: number("from_number", wire.from_number)?,
             transfer_to: number("transfer_to", wire.transfer_to)?,
+            idempotency_key: wire
+                .idempotency_key
+                .filter(|key| !key.is_empty())
+                .map(|key| key.parse())
+                .transpose()
+                .map_err(ParseJobMetadataError::IdempotencyKey)?,
+            resume: wire.resume.unwrap_or_default(),
         };
         Ok((metadata, warnings))
     }
@@ -149,6 +167,8 @@ pub enum ParseJobMetadataError {
         #[source]
         source: SipHeaderError,
     },
+    #[error("`idempotency_key` cannot be used")]
+    IdempotencyKey(#[source] IdempotencyKeyError),
 }
 
 #[cfg(test)]

@@ -17,7 +17,9 @@
 //! Specifications: ITU-T E.164 (numbers), RFC 3966 (`tel:`), RFC 3261 §19.1 (`sip:`),
 //! RFC 3515 (REFER), LiveKit's Twirp error codes with their SIP status.
 
+mod call_progress;
 mod dial;
+mod idempotency_key;
 mod job_metadata;
 mod phone_number;
 pub mod policy;
@@ -29,7 +31,9 @@ mod transfer;
 mod transfer_plan;
 mod verdict;
 
+pub use call_progress::{CallOutcome, CallProgress};
 pub use dial::DialFailure;
+pub use idempotency_key::{IdempotencyKey, IdempotencyKeyError};
 pub use job_metadata::{JobMetadata, MetadataWarning, ParseJobMetadataError};
 pub use phone_number::{
     ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity, mask_digits,

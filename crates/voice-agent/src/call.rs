@@ -1,16 +1,19 @@
 //! One call from its job to its end.
 //!
 //! [`state`] decides, and [`handover`] for it while a transfer goes on. The rest does: [`dial`], [`transfer`] and
-//! [`target`] talk to LiveKit's SIP API, [`room`] is our presence in the room. All of it runs as one tree of tasks
+//! [`target`] talk to LiveKit's SIP API, [`room`] is our presence in the room, [`claim`](mod@claim) sees to it that
+//! nobody is called twice, [`progress`] tells others how far the call has come. All of it runs as one tree of tasks
 //! that ends with [`run`].
 
 mod attributes;
 mod briefing;
+mod claim;
 mod dial;
 mod gate;
 mod handover;
 #[cfg(test)]
 mod hostile;
+mod progress;
 mod room;
 mod sip_api;
 mod state;
@@ -24,7 +27,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livekit_api::services::{room::RoomClient, sip::SIPClient};
+use livekit_api::services::{
+    ServiceError, agent_dispatch::AgentDispatchClient, room::RoomClient, sip::SIPClient,
+};
+use livekit_protocol::participant_info::Kind;
 use speech::Pcm;
 use tokio::{
     sync::{mpsc, watch},
@@ -33,15 +39,17 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, error, info, warn};
-use transfer_core::{PhoneNumber, Verdict, identity, mask_digits};
+use transfer_core::{CallOutcome, CallProgress, PhoneNumber, Verdict, identity, mask_digits};
 
 pub(crate) use self::{
+    claim::{Claim, Claimant, claim},
     dial::DialSettings,
     gate::TransferGate,
     state::{CallSettings, Direction, Outcome},
 };
 use self::{
     handover::Audience,
+    progress::Progress,
     room::{Absence, Phone, Presence},
     sip_api::SipApi,
     state::{Call, Input, Output},
@@ -72,6 +80,9 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(2);
 /// How long leaving the room may take once it is deleted.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the end of a call waits until it is told; it takes one round trip.
+const REPORT_LIMIT: Duration = Duration::from_secs(1);
+
 /// How often the deletion of a room is tried; a room that stays keeps a phone leg alive, which costs.
 const DELETE_ATTEMPTS: u32 = 3;
 
@@ -80,6 +91,7 @@ pub(crate) struct Api {
     sip: SIPClient,
     sip_api: SipApi,
     rooms: RoomClient,
+    dispatches: AgentDispatchClient,
 }
 
 impl Api {
@@ -88,7 +100,48 @@ impl Api {
             sip: dial::sip_client(url, api_key, api_secret),
             sip_api: SipApi::new(url, api_key, api_secret),
             rooms: RoomClient::with_api_key(url, api_key, api_secret),
+            dispatches: AgentDispatchClient::with_api_key(url, api_key, api_secret),
         }
+    }
+
+    /// Ends every leg of a call, and its room, unless the room has to remember the outcome.
+    pub(crate) async fn end_call(&self, room: &str, memory: RoomMemory, outcome: CallOutcome) {
+        match memory {
+            RoomMemory::None => self.delete_room(room).await,
+            RoomMemory::Outcome => {
+                if let Err(error) = self.remember(room, CallProgress::Ended(outcome)).await {
+                    error!(%error, "the room does not remember how the call ended");
+                }
+                if let Err(error) = self.remove_phones(room).await {
+                    warn!(%error, "cannot hang up alone, so the room goes");
+                    self.delete_room(room).await;
+                }
+            }
+        }
+    }
+
+    /// Writes to the room's metadata how far its call has come.
+    async fn remember(&self, room: &str, progress: CallProgress) -> Result<(), ServiceError> {
+        self.rooms
+            .update_room_metadata(room, &progress.to_json())
+            .await
+            .map(drop)
+    }
+
+    async fn remove_phones(&self, room: &str) -> Result<(), ServiceError> {
+        for participant in self.rooms.list_participants(room).await? {
+            if participant.kind() == Kind::Sip {
+                match self
+                    .rooms
+                    .remove_participant(room, &participant.identity)
+                    .await
+                {
+                    Err(error) if !dial::is_not_found(&error) => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends the room and with it every leg. A room that is gone already is fine.
@@ -110,12 +163,23 @@ impl Api {
     }
 }
 
+/// What a room keeps when its call is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoomMemory {
+    /// Nothing: it is deleted.
+    None,
+    /// How the call ended, so that a second request with the same idempotency key calls nobody. The
+    /// room then goes by itself, when its dialer said.
+    Outcome,
+}
+
 /// What one call is made of.
 pub(crate) struct Setup {
     pub(crate) api: Arc<Api>,
     pub(crate) url: String,
     pub(crate) token: String,
     pub(crate) room: String,
+    pub(crate) memory: RoomMemory,
     /// `None` for an inbound call.
     pub(crate) dial: Option<DialSettings>,
     pub(crate) call: CallSettings,
@@ -153,16 +217,20 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
     let mut shell = Shell::start(setup);
     loop {
         while let Some(output) = shell.call.poll_output() {
+            shell.progress.output(&output);
             if let Output::End(outcome) = output {
                 report(outcome);
-                shell.close().await;
+                shell.close(progress::outcome_of(outcome)).await;
                 return outcome;
             }
             shell.act(output);
         }
         let timeout = shell.call.poll_timeout();
         tokio::select! {
-            Some(input) = shell.inputs.recv() => shell.call.handle(Instant::now(), input),
+            Some(input) = shell.inputs.recv() => {
+                shell.progress.input(&input);
+                shell.call.handle(Instant::now(), input);
+            }
             Some(event) = shell.heard.recv() => shell.hear(event),
             Some(ended) = shell.tasks.join_next() => propagate_panic(ended),
             () = sleep_until_maybe(timeout) => shell.call.handle_timeout(Instant::now()),
@@ -175,6 +243,8 @@ struct Shell {
     call: Call,
     api: Arc<Api>,
     room: String,
+    memory: RoomMemory,
+    progress: Progress,
     dial: Option<DialSettings>,
     transfers: Transfers,
     audience: watch::Sender<Audience>,
@@ -189,6 +259,8 @@ struct Shell {
     inputs: mpsc::Receiver<Input>,
     tasks: JoinSet<()>,
     leave: CancellationToken,
+    /// Closed when the end of the call is told, or cannot be.
+    told: mpsc::Receiver<()>,
     /// Closed when we have left the room.
     left: mpsc::Receiver<()>,
 }
@@ -200,8 +272,10 @@ impl Shell {
         let (events, heard) = mpsc::channel(EVENTS);
         let (thoughts, to_think) = mpsc::channel(1);
         let (leaving, left) = mpsc::channel(1);
+        let (telling, told) = mpsc::channel(1);
         let leave = CancellationToken::new();
         let speaker = Speaker::new();
+        let progress = Progress::new(setup.call.direction);
         let mut tasks = JoinSet::new();
 
         let (audience, audiences) = watch::channel(Audience::Caller);
@@ -219,6 +293,7 @@ impl Shell {
             frames,
             inputs: tell.clone(),
             absence: Absence::default(),
+            progress: Some((progress.follow(), telling)),
         };
         let attend = presence.attend(leave.clone());
         spawn(&mut tasks, async move {
@@ -236,6 +311,8 @@ impl Shell {
             call: Call::new(setup.call),
             api: setup.api,
             room: setup.room,
+            memory: setup.memory,
+            progress,
             dial: setup.dial,
             transfers: setup.transfers,
             audience,
@@ -249,6 +326,7 @@ impl Shell {
             inputs,
             tasks,
             leave,
+            told,
             left,
         }
     }
@@ -369,16 +447,20 @@ impl Shell {
         self.call.handle(Instant::now(), input);
     }
 
-    /// Hangs up: the room goes first, so that the phone is free even if leaving takes long.
-    async fn close(mut self) {
+    /// Hangs up, once the end is told: the room goes before us, so that the phone is free even if leaving
+    /// takes long.
+    async fn close(mut self, outcome: CallOutcome) {
         // A room that is deleted under a joining is made anew by it.
         let joined = self.call.has_joined() || self.join_settles().await;
-        self.api.delete_room(&self.room).await;
+        if timeout(REPORT_LIMIT, self.told.recv()).await.is_err() {
+            warn!("the end of the call was not told in time");
+        }
+        self.api.end_call(&self.room, self.memory, outcome).await;
         self.leave.cancel();
         if timeout(LEAVE_TIMEOUT, self.left.recv()).await.is_err() {
             warn!("leaving the room takes too long");
         }
-        if !joined {
+        if !joined && self.memory == RoomMemory::None {
             self.api.delete_room(&self.room).await;
         }
     }

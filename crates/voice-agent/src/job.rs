@@ -8,14 +8,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 use transfer_core::{
-    JobMetadata, TransferPlan, mask_digits,
+    CallOutcome, JobMetadata, TransferPlan, mask_digits,
     policy::{DayAttempts, TransferPolicy},
 };
 
 use crate::{
     Speech,
     call::{
-        self, Api, CallSettings, DialSettings, Direction, Outcome, Setup, TransferGate, Transfers,
+        self, Api, CallSettings, Claim, Claimant, DialSettings, Direction, Outcome, RoomMemory,
+        Setup, TransferGate, Transfers,
     },
     hold::hold_sound,
     worker::messages::{Assignment, JobStatus},
@@ -48,28 +49,44 @@ impl Agent {
         }
     }
 
-    /// Runs one job. Whatever happens to its call, its room is deleted at the end: a room that stays
-    /// keeps the person in a silent call.
+    /// Runs one job. Whatever happens to its call, its phone is hung up at the end, mostly by deleting the
+    /// room: a phone that stays keeps the person in a silent call.
     ///
     /// `end` asks for a clean end.
     pub async fn run(self: Arc<Self>, job: Assignment, end: CancellationToken) -> JobStatus {
         let span = info_span!("call", room = mask_digits(&job.room));
         let room = job.room.clone();
         async {
-            let setup = match self.prepare(job) {
+            let claimant = Claimant::of(&job, &self.settings.agent_name);
+            let mut setup = match self.prepare(job) {
                 Ok(setup) => setup,
-                Err(error) => {
-                    error!(error = format!("{error:#}"), "job cannot be done");
-                    self.api.delete_room(&room).await;
-                    return JobStatus::Failed {
-                        reason: error.to_string(),
-                    };
-                }
+                Err(error) => return self.refuse(&room, &error).await,
             };
-            supervise(&self.api, &room, call::run(setup, end)).await
+            if let Some(dial) = &mut setup.dial {
+                match call::claim(&self.api, &claimant, dial, setup.memory).await {
+                    Ok(Claim::Dial) => {}
+                    Ok(Claim::Adopt) => dial.adopt = true,
+                    Ok(Claim::Nothing(why)) => {
+                        info!(%why, "job ended: nobody is dialled");
+                        return JobStatus::Success;
+                    }
+                    Err(error) => return self.refuse(&room, &error.into()).await,
+                }
+            }
+            let memory = setup.memory;
+            supervise(&self.api, &room, memory, call::run(setup, end)).await
         }
         .instrument(span)
         .await
+    }
+
+    /// Ends a job before its call.
+    async fn refuse(&self, room: &str, error: &anyhow::Error) -> JobStatus {
+        error!(error = format!("{error:#}"), "job cannot be done");
+        self.api.delete_room(room).await;
+        JobStatus::Failed {
+            reason: error.to_string(),
+        }
     }
 
     fn prepare(&self, job: Assignment) -> anyhow::Result<Setup> {
@@ -93,6 +110,10 @@ impl Agent {
             url: job.url.unwrap_or_else(|| self.signal_url.clone()),
             token: job.token,
             room: job.room,
+            memory: match metadata.idempotency_key {
+                Some(_) => RoomMemory::Outcome,
+                None => RoomMemory::None,
+            },
             call: CallSettings {
                 direction: match metadata.phone_number {
                     Some(_) => Direction::Outbound,
@@ -120,6 +141,7 @@ impl Agent {
             dial: metadata.phone_number.clone().map(|callee| DialSettings {
                 trunk_id: settings.trunk_id.clone(),
                 callee,
+                adopt: metadata.resume,
                 metadata,
                 ringing_timeout: settings.dial_ringing_timeout,
             }),
@@ -130,11 +152,12 @@ impl Agent {
     }
 }
 
-/// Runs the call as a task of its own, so that a panic in it ends here. The room of such a call is
-/// deleted; otherwise the call does so itself.
+/// Runs the call as a task of its own, so that a panic in it ends here. The phone of such a call is hung
+/// up here; otherwise the call does so itself.
 async fn supervise(
     api: &Api,
     room: &str,
+    memory: RoomMemory,
     call: impl Future<Output = Outcome> + Send + 'static,
 ) -> JobStatus {
     let mut tasks = JoinSet::new();
@@ -146,7 +169,7 @@ async fn supervise(
         }
         Err(failed) => {
             error!(error = %failed, "call failed");
-            api.delete_room(room).await;
+            api.end_call(room, memory, CallOutcome::Lost).await;
             JobStatus::Failed {
                 reason: "call failed".to_owned(),
             }
@@ -178,7 +201,7 @@ mod tests {
     async fn a_call_that_panics_is_a_failed_job_and_leaves_no_room_behind() {
         let server = TwirpServer::start(|_| Answer::Ok(Vec::new())).await;
 
-        let status = supervise(&server.api(), "call-1", async {
+        let status = supervise(&server.api(), "call-1", RoomMemory::None, async {
             panic!("provoked by the test")
         })
         .await;

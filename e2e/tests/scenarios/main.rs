@@ -9,6 +9,7 @@ mod doctor;
 mod fixtures;
 mod handover;
 mod inbound;
+mod once;
 mod policy;
 mod runner;
 mod transfer;
@@ -16,6 +17,7 @@ mod transfer_rows;
 mod transferred;
 mod trunk;
 mod trunk_setup;
+mod wait;
 
 use runner::{Scenario, scenarios};
 
@@ -52,6 +54,11 @@ fn main() -> std::process::ExitCode {
         transfer_rows::carrier_says_bye_before_the_final_notify,
         transfer_rows::caller_hangs_up_before_the_refer,
         transfer_rows::caller_hangs_up_while_the_target_rings,
+        wait::wait_shows_a_call_to_its_transfer,
+        wait::wait_has_an_exit_code_for_each_outcome,
+        wait::wait_hangs_up_a_call_whose_agent_is_gone_for_good,
+        once::a_key_calls_once_also_after_the_end,
+        once::a_worker_killed_while_the_phone_rings_calls_nobody_again,
         inbound::inbound_call_is_transferred,
         doctor::doctor_finds_nothing_wrong_in_a_whole_world,
         doctor::doctor_names_faults_of_settings_and_keys,

@@ -198,3 +198,27 @@ fn every_final_sip_status_has_a_cause() {
 fn credentials_hints_name_the_command_that_repairs_them() {
     assert!(DialFailure::BadCredentials.hint().contains("`trunk-setup`"));
 }
+
+/// One of each kind.
+pub(crate) fn every_failure() -> Vec<DialFailure> {
+    use DialFailure::*;
+    let status = SipStatus(403);
+    vec![
+        Busy,
+        Declined,
+        NoAnswer,
+        Unavailable,
+        UnknownNumber,
+        BadCredentials,
+        Forbidden { status },
+        MediaRefused { status },
+        TrunkNotFound,
+        CarrierNotFound,
+        BadRequest,
+        ApiKeyRefused,
+        CarrierFault { status },
+        SipServiceDown,
+        Overloaded,
+        Unconfirmed,
+    ]
+}

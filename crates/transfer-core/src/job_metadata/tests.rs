@@ -14,7 +14,7 @@ fn the_original_dialers_metadata_is_read() {
             phone_number: Some(number("+919876543210")),
             sip_headers: [("X-VH-Id".to_owned(), "7".to_owned())].into(),
             from_number: Some(number("+918000000000")),
-            transfer_to: None,
+            ..JobMetadata::default()
         }
     );
     assert_eq!(warnings, []);
@@ -36,6 +36,8 @@ fn what_is_written_is_read_back() {
         sip_headers: [("X-VH-A".to_owned(), "\"quoted\" \u{2713}".to_owned())].into(),
         from_number: Some(number("+918000000000")),
         transfer_to: Some(number("+15550005678")),
+        idempotency_key: Some("order-4711".parse().unwrap()),
+        resume: true,
     };
     let (read, warnings) = JobMetadata::parse(&metadata.to_json()).unwrap();
     assert_eq!(read, metadata);
@@ -103,6 +105,11 @@ fn metadata_that_cannot_be_followed_is_refused() {
             r#"{"sip_headers": {"Call-ID": "1"}}"#,
             "`sip_headers`: `Call-ID` cannot be sent",
             "SIP itself sets this header",
+        ),
+        (
+            r#"{"idempotency_key": "a\nb"}"#,
+            "`idempotency_key` cannot be used",
+            "control character",
         ),
         (
             r#"{"phone_number": 15550001234}"#,

@@ -7,10 +7,11 @@ use livekit_api::services::{
     sip::{CreateSIPParticipantOptions, SIPClient},
 };
 use livekit_protocol::SipHeaderOptions;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 use transfer_core::{DialFailure, JobMetadata, PhoneNumber, SipStatus, TwirpFailure, identity};
 
-use super::{Api, state::Dialed};
+use super::{Api, attributes::CallStatus, state::Dialed};
 
 /// How much longer we wait for LiveKit's answer than a phone may ring.
 ///
@@ -20,18 +21,23 @@ pub(super) const API_MARGIN: Duration = Duration::from_secs(10);
 /// Longest call. Without it LiveKit allows a day, and a phone that was put down badly costs one.
 pub(super) const MAX_CALL_DURATION: Duration = Duration::from_secs(30 * 60);
 
+/// How often a leg that we did not dial is looked at until it is answered.
+const ADOPTION_PAUSE: Duration = Duration::from_millis(250);
+
 /// What a dial needs to know besides the room.
 #[derive(Debug, Clone)]
 pub(crate) struct DialSettings {
     pub(crate) trunk_id: String,
     pub(crate) callee: PhoneNumber,
+    /// The callee was called before us: wait for the answer and dial nobody.
+    pub(crate) adopt: bool,
     pub(crate) metadata: JobMetadata,
     /// How long the callee's phone may ring.
     pub(crate) ringing_timeout: Duration,
 }
 
-/// Dials the callee, unless the callee's participant is in the room: a job that is given out a second
-/// time must not call a second time.
+/// Dials the callee and waits until somebody answers; or takes over the leg of a callee who was called
+/// before us.
 ///
 /// Not cancel safe: dropped while the phone rings, the call goes on until the room is deleted.
 pub(super) async fn dial(
@@ -39,15 +45,49 @@ pub(super) async fn dial(
     room: &str,
     settings: &DialSettings,
 ) -> Result<Dialed, DialFailure> {
-    let identity = identity(&settings.callee);
-    match api.rooms.get_participant(room, &identity).await {
-        Ok(_) => {
-            warn!("callee is in the room already, nobody is dialled");
-            return Ok(Dialed::AlreadyInRoom);
-        }
-        Err(error) if is_not_found(&error) => {}
-        Err(error) => debug!(%error, "cannot look for the callee in the room"),
+    if settings.adopt {
+        adopt(api, room, settings).await
+    } else {
+        call(api, room, settings).await
     }
+}
+
+/// Waits until the callee's leg, which rings in the room, is answered.
+async fn adopt(api: &Api, room: &str, settings: &DialSettings) -> Result<Dialed, DialFailure> {
+    info!("taking over the call to {}", settings.callee.masked());
+    let identity = identity(&settings.callee);
+    let end_of_patience = Instant::now() + settings.ringing_timeout + API_MARGIN;
+    let mut seen = false;
+    let cause = loop {
+        match api.rooms.get_participant(room, &identity).await {
+            Ok(callee) => match CallStatus::of(&callee.attributes) {
+                Some(CallStatus::Active | CallStatus::Automation) => {
+                    info!("Call answered! Agent is now listening.");
+                    return Ok(Dialed::AlreadyInRoom);
+                }
+                Some(CallStatus::Dialing | CallStatus::Ringing) | None => seen = true,
+                Some(CallStatus::Hangup) => break DialFailure::NoAnswer,
+            },
+            // LiveKit tells why only the one who dialled.
+            Err(error) if is_not_found(&error) => {
+                break match seen {
+                    true => DialFailure::NoAnswer,
+                    false => DialFailure::Unconfirmed,
+                };
+            }
+            Err(error) => debug!(%error, "cannot look for the callee in the room"),
+        }
+        if Instant::now() >= end_of_patience {
+            break DialFailure::NoAnswer;
+        }
+        sleep(ADOPTION_PAUSE).await;
+    };
+    warn!(%cause, hint = cause.hint(), "Failed to place outbound call: {cause}");
+    Err(cause)
+}
+
+async fn call(api: &Api, room: &str, settings: &DialSettings) -> Result<Dialed, DialFailure> {
+    let identity = identity(&settings.callee);
     info!(
         "Initiating outbound SIP call to {}",
         settings.callee.masked()
@@ -148,7 +188,7 @@ mod tests {
         let dialed = dial(&server.api(), "call-1", &settings()).await;
 
         assert_eq!(dialed, Ok(Dialed::Answered));
-        assert_eq!(server.methods(), [LOOK, CREATE]);
+        assert_eq!(server.methods(), [CREATE]);
         let request: proto::CreateSipParticipantRequest = server.request(CREATE);
         assert_eq!(request.sip_trunk_id, "ST_1");
         assert_eq!(request.sip_call_to, "+15550001234");
@@ -166,13 +206,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_callee_who_is_in_the_room_is_not_called_again() {
-        let server = TwirpServer::start(|_| Answer::ok(&proto::ParticipantInfo::default())).await;
+    async fn a_leg_that_rings_is_waited_for_and_never_dialled_again() {
+        for (looks, expected) in [
+            (vec![Some("active")], Ok(Dialed::AlreadyInRoom)),
+            (
+                vec![Some("dialing"), Some("ringing"), Some("active")],
+                Ok(Dialed::AlreadyInRoom),
+            ),
+            (vec![Some("ringing"), None], Err(DialFailure::NoAnswer)),
+            (vec![Some("hangup")], Err(DialFailure::NoAnswer)),
+            (vec![None], Err(DialFailure::Unconfirmed)),
+        ] {
+            let expected_looks = vec![LOOK; looks.len()];
+            let looks = std::sync::Mutex::new(looks.into_iter());
+            let server = TwirpServer::start(move |_| {
+                match looks.lock().unwrap().next().expect("no look too many") {
+                    Some(status) => Answer::ok(&proto::ParticipantInfo {
+                        attributes: [("sip.callStatus".to_owned(), status.to_owned())].into(),
+                        ..proto::ParticipantInfo::default()
+                    }),
+                    None => Answer::Error(404, "not_found", "participant does not exist", None),
+                }
+            })
+            .await;
+            let settings = DialSettings {
+                adopt: true,
+                ..settings()
+            };
 
-        let dialed = dial(&server.api(), "call-1", &settings()).await;
+            let dialed = dial(&server.api(), "call-1", &settings).await;
 
-        assert_eq!(dialed, Ok(Dialed::AlreadyInRoom));
-        assert_eq!(server.methods(), [LOOK]);
+            assert_eq!(dialed, expected);
+            assert_eq!(server.methods(), expected_looks);
+        }
     }
 
     #[tokio::test]
@@ -206,7 +272,7 @@ mod tests {
             let dialed = dial(&server.api(), "call-1", &settings()).await;
 
             assert_eq!(dialed, Err(cause));
-            assert_eq!(server.methods(), [LOOK, CREATE], "nobody is called twice");
+            assert_eq!(server.methods(), [CREATE], "nobody is called twice");
         }
     }
 
@@ -229,6 +295,7 @@ mod tests {
         DialSettings {
             trunk_id: "ST_1".to_owned(),
             callee: metadata.phone_number.clone().unwrap(),
+            adopt: false,
             metadata,
             ringing_timeout: Duration::from_secs(20),
         }

@@ -20,12 +20,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use transfer_core::CallProgress;
 
 use super::{
     Api,
     attributes::{CallStatus, masked, masked_identity},
     handover::Audience,
-    sleep_until_maybe,
+    progress, sleep_until_maybe,
     state::{Input, Party},
     target::is_target,
 };
@@ -62,6 +63,8 @@ pub(super) struct Presence {
     pub(super) frames: mpsc::Sender<Vec<i16>>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) absence: Absence,
+    /// What we tell about the call, and whom we tell when its end is told.
+    pub(super) progress: Option<(watch::Receiver<CallProgress>, mpsc::Sender<()>)>,
 }
 
 /// Whether the phone is gone, while our own connection is being restored: the SDK reports everybody
@@ -102,13 +105,16 @@ impl Presence {
 
     /// Publishes our track and follows the events until the room ends.
     async fn stay(&mut self, room: &Room, events: &mut mpsc::UnboundedReceiver<RoomEvent>) {
+        let mut listening = JoinSet::new();
+        if let Some((progress, ended)) = self.progress.take() {
+            listening.spawn(progress::publish(room.local_participant(), progress, ended));
+        }
         let Some(voice) = publish(room, self.speaker.track("agent")).await else {
             self.tell(Input::RoomLost).await;
             return;
         };
         debug!("audio track published");
         self.tell(Input::Joined).await;
-        let mut listening = JoinSet::new();
         let mut stage = Stage::new(room, voice);
         loop {
             tokio::select! {
