@@ -40,25 +40,42 @@ fn help_documents_flags_and_exit_codes() {
         Usage: dialer [OPTIONS] --to <NUMBER>
 
         Options:
-              --to <NUMBER>           Phone number to call, such as +919876543210
-              --from <NUMBER>         Caller number to show, if the carrier allows it [default: the trunk's own]
-              --transfer-to <NUMBER>  Whom "Transfer me." leads to [default: DEFAULT_TRANSFER_NUMBER of the agent]
-              --header <KEY=VALUE>    SIP header for the INVITE; repeatable. Vobiz passes on names that start with X-VH-
-              --timeout <SECONDS>     Seconds to wait for a worker to take the call [default: 10]
-              --json                  Print one JSON object
-              --dry-run               Print what would be sent, and contact nobody; needs no credentials
-          -h, --help                  Print help
+              --to <NUMBER>               Phone number to call, such as +919876543210
+              --from <NUMBER>             Caller number to show, if the carrier allows it [default: the trunk's own]
+              --transfer-to <NUMBER>      Whom "Transfer me." leads to [default: DEFAULT_TRANSFER_NUMBER of the agent]
+              --header <KEY=VALUE>        SIP header for the INVITE; repeatable. Vobiz passes on names that start with X-VH-
+              --worker-timeout <SECONDS>  Seconds to wait for a worker to take the call [default: 10]
+              --wait                      Show how the call goes, and exit when it is over with a code for how it ended
+              --timeout <SECONDS>         Seconds to wait for the end of the call [default: as long as it takes]
+              --idempotency-key <KEY>     Name of this call; with the same one again (within an hour of its end) nobody is called again
+              --json                      Print one JSON object; with --wait one for each event, the outcome last
+              --dry-run                   Print what would be sent, and contact nobody; needs no credentials
+          -h, --help                      Print help
 
         Reads LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET from the environment, .env.local or .env.
 
         Exit codes:
-          0    a worker took the call
+          0    a worker took the call; with --wait: the callee was transferred, or talked and hung up
           2    usage or settings
           3    LiveKit cannot be reached, or does not answer
           4    LiveKit refused the request
           5    no worker took the call in time; it was withdrawn, nobody will be called
           6    a call that nobody took could not be withdrawn; a worker may still take it
-          130  interrupted; the call was withdrawn
+          130  interrupted; the call was withdrawn, or with --wait goes on if a worker had taken it
+        With --wait, and when the call of an idempotency key is over:
+          10   nobody answered
+          11   the callee is busy
+          12   the callee declined
+          13   the number is not in service
+          14   the callee cannot be reached now
+          15   the carrier refused the trunk's credentials, the call or its media
+          16   the carrier failed, or its address cannot be resolved
+          17   no SIP service is running, or it is at its limit
+          18   LiveKit refused the agent's trunk, request or API key
+          19   not known: whether the phone rang, or whether the transfer target answered
+          20   lost: the agent, the room or the connection went before the call's end was known
+          21   the call goes on after --timeout
+          22   cut off: the worker was shut down, or somebody ended the room
     "#]]
     .assert_eq(&stdout(&output));
     assert_eq!(output.status.code(), Some(0));
