@@ -5,29 +5,15 @@
 
 #![allow(clippy::print_stdout, reason = "the tables are the program's output")]
 
-#[allow(
-    unreachable_pub,
-    dead_code,
-    reason = "the example uses its part of the world"
-)]
-#[path = "../../speech/tests/world/mod.rs"]
-mod world;
+mod callers;
 
-use std::{collections::BTreeMap, sync::Mutex, thread::available_parallelism};
+use std::{collections::BTreeMap, sync::Mutex};
 
-use speech::Pass;
+use callers::{Voice, recognise, telephone, with_every_voice};
 use transfer_core::PhoneNumber;
 use voice_agent::conversation::{
     Action, DialoguePolicy, Heard, PolicySettings, SpokenNumber, TransferRequest, has_number,
 };
-use world::{Voice, WHISPER, floats, telephone};
-
-const VOICES: [Voice; 4] = [
-    Voice::Joe,
-    Voice::Flite("rms"),
-    Voice::Flite("slt"),
-    Voice::Flite("awb"),
-];
 
 /// What must happen when somebody says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,32 +116,16 @@ struct Tally {
 
 fn main() {
     let verbose = std::env::args().any(|argument| argument == "-v");
-    let work: Vec<_> = VOICES
-        .iter()
-        .flat_map(|voice| SENTENCES.iter().map(move |sentence| (*voice, *sentence)))
-        .collect();
-    let queue = Mutex::new(work.into_iter());
     let tallies = Mutex::new(BTreeMap::<String, Tally>::new());
-    let workers = available_parallelism().map_or(1, |cores| cores.get());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().expect("no worker panics").next();
-                    let Some((voice, (text, wish))) = next else {
-                        break;
-                    };
-                    let said = understand(voice, text);
-                    let mut tallies = tallies.lock().expect("no worker panics");
-                    let tally = tallies.entry(format!("{voice:?}")).or_default();
-                    if !count(tally, &said, wish) && verbose {
-                        println!(
-                            "{voice:?}: {text}\n    first  {}\n    second {}",
-                            said.first, said.second
-                        );
-                    }
-                }
-            });
+    with_every_voice(SENTENCES, |voice, (text, wish)| {
+        let said = understand(voice, text);
+        let mut tallies = tallies.lock().expect("no worker panics");
+        let tally = tallies.entry(format!("{voice:?}")).or_default();
+        if !count(tally, &said, wish) && verbose {
+            println!(
+                "{voice:?}: {text}\n    first  {}\n    second {}",
+                said.first, said.second
+            );
         }
     });
 
@@ -187,14 +157,7 @@ struct Said {
 }
 
 fn understand(voice: Voice, text: &str) -> Said {
-    let samples = floats(&telephone(&voice.say(text)));
-    let transcribe = |pass| {
-        WHISPER
-            .transcribe(&samples, pass)
-            .expect("it transcribes")
-            .text
-    };
-    let (first, second) = (transcribe(Pass::First), transcribe(Pass::Second));
+    let (first, second) = recognise(&telephone(&voice.say(text)));
     let mut policy = DialoguePolicy::new(PolicySettings {
         default_transfer: Some("+15550009999".parse().expect("a phone number")),
         default_region: Some("US".parse().expect("a region")),

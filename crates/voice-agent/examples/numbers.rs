@@ -1,38 +1,25 @@
 //! How often a number is understood at once: spoken in several styles by several voices, over G.711 and
 //! G.722, recognised twice, and answered by the rules.
 //!
-//! `cargo run -p voice-agent --example numbers` prints the tables of `docs/numbers.md`; with `-- -v` also
-//! what was heard of each number. Takes about ten minutes on two cores.
+//! `cargo run -p voice-agent --example numbers` prints the tables; with `-- -v` also what was
+//! heard of each number. Takes about ten minutes on two cores.
 
 #![allow(clippy::print_stdout, reason = "the tables are the program's output")]
 
-#[allow(
-    unreachable_pub,
-    dead_code,
-    reason = "the example uses its part of the world"
-)]
-#[path = "../../speech/tests/world/mod.rs"]
-mod world;
+mod callers;
 
-use std::{collections::BTreeMap, sync::Mutex, thread::available_parallelism};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use audio_codec::{
     Decoder as _, Encoder as _,
     g722::{G722Decoder, G722Encoder},
 };
-use speech::{HEARING_RATE, Pass, Pcm, resample};
+use callers::{recognise, telephone, with_every_voice};
+use speech::{HEARING_RATE, Pcm, resample};
 use transfer_core::{PhoneNumber, Region};
 use voice_agent::conversation::{
     Action, DialoguePolicy, Heard, PolicySettings, TransferRequest, has_number,
 };
-use world::{Voice, WHISPER, floats, telephone};
-
-const VOICES: [Voice; 4] = [
-    Voice::Joe,
-    Voice::Flite("rms"),
-    Voice::Flite("slt"),
-    Voice::Flite("awb"),
-];
 
 const ALOUD: &str = include_str!("../src/conversation/spoken_number/aloud.tsv");
 
@@ -79,9 +66,9 @@ struct Saying {
     text: &'static str,
 }
 
-fn sayings() -> impl Iterator<Item = Saying> {
+fn sayings() -> Vec<Saying> {
     let lines = ALOUD.lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| {
+    let sayings = lines.map(|line| {
         let columns: Vec<_> = line.split('\t').collect();
         let [style, region, number, text] = columns[..] else {
             panic!("not four columns: {line}");
@@ -92,7 +79,8 @@ fn sayings() -> impl Iterator<Item = Saying> {
             number,
             text,
         }
-    })
+    });
+    sayings.collect()
 }
 
 #[derive(Default)]
@@ -124,43 +112,28 @@ impl Tally {
 
 fn main() {
     let verbose = std::env::args().any(|argument| argument == "-v");
-    let work = VOICES
-        .iter()
-        .flat_map(|voice| sayings().map(move |saying| (*voice, saying)));
-    let queue = Mutex::new(work);
     let tallies = Mutex::new(BTreeMap::<(&str, String), Tally>::new());
-    let workers = available_parallelism().map_or(1, |cores| cores.get());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().expect("no worker panics").next();
-                    let Some((voice, saying)) = next else {
-                        break;
-                    };
-                    let spoken = voice.say(saying.text);
-                    for codec in [Codec::G711, Codec::G722] {
-                        let (first, second) = recognise(&codec.carry(&spoken));
-                        let read_back = read_back(&first, &second, saying.region);
-                        let mut tallies = tallies.lock().expect("no worker panics");
-                        for (table, row) in [
-                            ("codec and voice", format!("{codec:?}, {voice:?}")),
-                            ("codec", format!("{codec:?}")),
-                            ("style", saying.style.to_owned()),
-                        ] {
-                            let tally = tallies.entry((table, row)).or_default();
-                            tally.count(read_back.as_ref(), saying.number);
-                        }
-                        if verbose {
-                            let region = saying.region.map_or("-".to_owned(), |it| it.to_string());
-                            println!(
-                                "{codec:?}\t{voice:?}\t{}\t{region}\t{}\t{first}\t{second}",
-                                saying.style, saying.number
-                            );
-                        }
-                    }
-                }
-            });
+    with_every_voice(&sayings(), |voice, saying| {
+        let spoken = voice.say(saying.text);
+        for codec in [Codec::G711, Codec::G722] {
+            let (first, second) = recognise(&codec.carry(&spoken));
+            let read_back = read_back(&first, &second, saying.region);
+            let mut tallies = tallies.lock().expect("no worker panics");
+            for (table, row) in [
+                ("codec and voice", format!("{codec:?}, {voice:?}")),
+                ("codec", format!("{codec:?}")),
+                ("style", saying.style.to_owned()),
+            ] {
+                let tally = tallies.entry((table, row)).or_default();
+                tally.count(read_back.as_ref(), saying.number);
+            }
+            if verbose {
+                let region = saying.region.map_or("-".to_owned(), |it| it.to_string());
+                println!(
+                    "{codec:?}\t{voice:?}\t{}\t{region}\t{}\t{first}\t{second}",
+                    saying.style, saying.number
+                );
+            }
         }
     });
     let mut last = "";
@@ -172,17 +145,6 @@ fn main() {
         }
         tally.row(&row);
     }
-}
-
-fn recognise(heard: &Pcm) -> (String, String) {
-    let samples = floats(heard);
-    let transcribe = |pass| {
-        WHISPER
-            .transcribe(&samples, pass)
-            .expect("it transcribes")
-            .text
-    };
-    (transcribe(Pass::First), transcribe(Pass::Second))
 }
 
 /// The number that the agent reads back, if it does not ask again.

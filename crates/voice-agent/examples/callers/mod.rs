@@ -1,0 +1,59 @@
+//! What the examples share: several callers, and how the agent hears them.
+
+#[allow(
+    unreachable_pub,
+    dead_code,
+    reason = "the examples use their part of the world"
+)]
+#[path = "../../../speech/tests/world/mod.rs"]
+mod world;
+
+use std::{sync::Mutex, thread::available_parallelism};
+
+use speech::{Pass, Pcm};
+
+pub(crate) use self::world::{Voice, telephone};
+
+pub(crate) const VOICES: [Voice; 4] = [
+    Voice::Joe,
+    Voice::Flite("rms"),
+    Voice::Flite("slt"),
+    Voice::Flite("awb"),
+];
+
+/// What the first and the second pass make of `heard`.
+pub(crate) fn recognise(heard: &Pcm) -> (String, String) {
+    let samples = world::floats(heard);
+    let transcribe = |pass| {
+        world::WHISPER
+            .transcribe(&samples, pass)
+            .expect("it transcribes")
+            .text
+    };
+    (transcribe(Pass::First), transcribe(Pass::Second))
+}
+
+/// Does `work` with every voice and each of `sayings`, as many at a time as there are cores.
+pub(crate) fn with_every_voice<T: Copy + Send + Sync>(
+    sayings: &[T],
+    work: impl Fn(Voice, T) + Sync,
+) {
+    let all = VOICES
+        .iter()
+        .flat_map(|voice| sayings.iter().map(move |saying| (*voice, *saying)));
+    let queue = Mutex::new(all);
+    let workers = available_parallelism().map_or(1, |cores| cores.get());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().expect("no worker panics").next();
+                    let Some((voice, saying)) = next else {
+                        break;
+                    };
+                    work(voice, saying);
+                }
+            });
+        }
+    });
+}
