@@ -150,8 +150,8 @@ pub(crate) async fn dispatch(
 
 /// Dispatches the agent unless somebody has, and returns the first dispatch to the room.
 ///
-/// LiveKit cannot do this in one step. Of two that are made at the same instant, the agent of the later
-/// calls nobody, and the later is deleted here.
+/// LiveKit cannot do this in one step. Of two that are made at almost the same time the later is deleted
+/// here; its agent calls nobody if it sees the earlier one in time.
 async fn dispatch_once(
     livekit: &LiveKitSettings,
     client: &AgentDispatchClient,
@@ -226,10 +226,7 @@ pub(crate) async fn take_over(livekit: &LiveKitSettings, call: &Call) -> Result<
         if old.agent_name != call.agent_name || takes_over {
             continue;
         }
-        match client.delete_dispatch(&old.id, &call.room).await {
-            Err(error) if !is_not_found(&error) => return Err(failed(error)),
-            Ok(_) | Err(_) => {}
-        }
+        if_there(client.delete_dispatch(&old.id, &call.room).await).map_err(failed)?;
     }
     create(&client, call, true).await.map_err(failed)?;
     Ok(())
@@ -237,29 +234,23 @@ pub(crate) async fn take_over(livekit: &LiveKitSettings, call: &Call) -> Result<
 
 /// Ends a call that no agent takes care of.
 pub(crate) async fn hang_up(livekit: &LiveKitSettings, call: &Call) -> Result<(), DialerError> {
-    if call.is_keyed() {
-        let failed = |error| DialerError::from_service(livekit, error);
-        let rooms = rooms(livekit);
-        let lost = CallProgress::Ended(CallOutcome::Lost).to_json();
-        match rooms.update_room_metadata(&call.room, &lost).await {
-            Err(error) if is_not_found(&error) => return Ok(()),
-            Err(error) => return Err(failed(error)),
-            Ok(_) => {}
-        }
-        for participant in rooms.list_participants(&call.room).await.map_err(failed)? {
-            if participant.kind() == Kind::Sip {
-                match rooms
-                    .remove_participant(&call.room, &participant.identity)
-                    .await
-                {
-                    Err(error) if !is_not_found(&error) => return Err(failed(error)),
-                    Ok(()) | Err(_) => {}
-                }
-            }
-        }
+    if !call.is_keyed() {
+        return withdraw(livekit, call).await.map(drop);
+    }
+    let failed = |error| DialerError::from_service(livekit, error);
+    let rooms = rooms(livekit);
+    let lost = CallProgress::Ended(CallOutcome::Lost).to_json();
+    let told = rooms.update_room_metadata(&call.room, &lost).await;
+    if if_there(told).map_err(failed)?.is_none() {
         return Ok(());
     }
-    withdraw(livekit, call).await.map(drop)
+    for participant in rooms.list_participants(&call.room).await.map_err(failed)? {
+        if participant.kind() == Kind::Sip {
+            let removed = rooms.remove_participant(&call.room, &participant.identity);
+            if_there(removed.await).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Looks at the dispatch and into the room until a worker has taken the job, or all is over.
@@ -319,6 +310,14 @@ pub(crate) async fn withdraw(
             room: call.room.clone(),
             source: Box::new(error),
         }),
+    }
+}
+
+/// `None` when what the request was about is not there.
+fn if_there<T>(result: Result<T, ServiceError>) -> Result<Option<T>, ServiceError> {
+    match result {
+        Err(error) if is_not_found(&error) => Ok(None),
+        result => result.map(Some),
     }
 }
 

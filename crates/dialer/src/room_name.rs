@@ -15,20 +15,25 @@ const SUFFIX_LEN: usize = 12;
 /// Returns a new name for a call to `number`: `call-919876543210-k3v9x0a7c2mq`.
 pub(crate) fn room_name(number: &PhoneNumber) -> String {
     let mut random = rand::rng();
-    let suffix: String = (0..SUFFIX_LEN)
-        .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
-        .collect();
-    format!("call-{}-{suffix}", number.digits())
+    named(
+        number,
+        std::iter::repeat_with(|| random.random_range(0..ALPHABET.len())),
+    )
 }
 
 /// Returns the name of the one call to `number` under `key`: it looks like the others, and is always the
 /// same.
 pub(crate) fn keyed_room_name(number: &PhoneNumber, key: &IdempotencyKey) -> String {
     let hash = Sha256::digest(key.as_str());
-    let suffix: String = hash
-        .iter()
+    let picks = hash.iter().map(|byte| usize::from(*byte) % ALPHABET.len());
+    named(number, picks)
+}
+
+/// `picks` are places in the alphabet.
+fn named(number: &PhoneNumber, picks: impl Iterator<Item = usize>) -> String {
+    let suffix: String = picks
         .take(SUFFIX_LEN)
-        .map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
+        .map(|pick| char::from(ALPHABET[pick]))
         .collect();
     format!("call-{}-{suffix}", number.digits())
 }
