@@ -1,6 +1,9 @@
 //! Whether a job may call its callee: nobody is called twice, whatever was dispatched twice, was
 //! restarted, or runs somewhere else as well.
 //!
+//! Not covered: jobs that claim within the same few hundredths of a second, since LiveKit has no claim that
+//! only one can win.
+//!
 //! What decides is in LiveKit and not in us: who is in the room, which dispatches it has, and for a
 //! call with an idempotency key what its room remembers.
 
@@ -216,10 +219,12 @@ mod tests {
         AgentDispatchState, ListAgentDispatchResponse, ListParticipantsResponse, ListRoomsResponse,
         Room,
     };
-    use transfer_core::JobMetadata;
 
     use super::*;
-    use crate::twirp_server::{Answer, TwirpServer};
+    use crate::{
+        call::dial::tests::settings,
+        twirp_server::{Answer, TwirpServer},
+    };
 
     const LOOK: &str = "RoomService/ListParticipants";
     const DISPATCHES: &str = "AgentDispatchService/ListDispatch";
@@ -283,17 +288,6 @@ mod tests {
             name: name.to_owned(),
             kind: Kind::Agent.into(),
             ..ParticipantInfo::default()
-        }
-    }
-
-    fn settings() -> DialSettings {
-        let (metadata, _) = JobMetadata::parse("+15550001234").unwrap();
-        DialSettings {
-            trunk_id: "ST_1".to_owned(),
-            callee: metadata.phone_number.clone().unwrap(),
-            adopt: false,
-            metadata,
-            ringing_timeout: Duration::from_secs(20),
         }
     }
 

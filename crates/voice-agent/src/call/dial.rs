@@ -172,7 +172,7 @@ pub(super) fn is_not_found(error: &ServiceError) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use livekit_protocol as proto;
 
     use super::*;
@@ -285,7 +285,7 @@ mod tests {
         .await
     }
 
-    fn settings() -> DialSettings {
+    pub(in crate::call) fn settings() -> DialSettings {
         let metadata = r#"{
             "phone_number": "+15550001234",
             "from_number": "+15550007777",

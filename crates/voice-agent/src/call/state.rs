@@ -459,20 +459,10 @@ impl Call {
         if !is_yes_or_no(&first) {
             self.request.clone_from(&first);
         }
-        let heard = Heard::Turn { first, second };
-        match &self.phase {
-            Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
-            Phase::Speaking { .. } => {
-                self.outputs.push_back(Output::StopSpeaking);
-                self.think(heard);
-            }
-            Phase::Thinking => {
-                self.waiting
-                    .retain(|waiting| matches!(waiting, Heard::Key(_)));
-                self.waiting.push_back(heard);
-            }
-            Phase::Connecting | Phase::HandingOver(_) | Phase::Ended => {}
-        }
+        // Of turns only the latest waits.
+        self.waiting
+            .retain(|waiting| matches!(waiting, Heard::Key(_)));
+        self.hear(Heard::Turn { first, second });
     }
 
     fn key(&mut self, key: char) {
@@ -480,7 +470,11 @@ impl Call {
         let Ok(key) = Key::try_from(key) else {
             return;
         };
-        let heard = Heard::Key(key);
+        self.hear(Heard::Key(key));
+    }
+
+    /// Lets the conversation answer, as soon as it has answered what came before.
+    fn hear(&mut self, heard: Heard) {
         match &self.phase {
             Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
             Phase::Speaking { then, .. } if is_interruptible(then) => {
