@@ -1,4 +1,4 @@
-//! Nobody is called twice: by two dialers with one key, at once or later, or by two workers.
+//! Nobody is called twice: by two dialers with one key, one after the other, or by two workers.
 
 use anyhow::ensure;
 use e2e::{

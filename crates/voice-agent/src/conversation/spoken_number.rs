@@ -292,22 +292,19 @@ impl SpokenNumber {
     }
 
     fn with_country_code(self, code: &str) -> Self {
-        let national = self.digits.strip_prefix('0').unwrap_or(&self.digits);
-        let mut number = Self::plain(true, format!("{code}{national}"), None);
-        number.doubt = self.doubt;
-        number.ranks = vec![
-            self.ranks[0]
-                .iter()
-                .map(|reading| Reading {
-                    plus: true,
-                    digits: format!(
-                        "{code}{}",
-                        reading.digits.strip_prefix('0').unwrap_or(&reading.digits)
-                    ),
-                })
-                .collect(),
-        ];
-        number
+        let coded = |national: &str| {
+            let national = national.strip_prefix('0').unwrap_or(national);
+            format!("{code}{national}")
+        };
+        let readings = self.ranks[0].iter().map(|reading| Reading {
+            plus: true,
+            digits: coded(&reading.digits),
+        });
+        Self {
+            ranks: vec![readings.collect()],
+            doubt: self.doubt,
+            ..Self::plain(true, coded(&self.digits), None)
+        }
     }
 }
 

@@ -2,24 +2,12 @@
 
 use transfer_core::Region;
 
-use super::tokens::Token;
+use super::tokens::{Token, says};
 
 /// The country that a sentence names.
 pub(super) fn named_region(tokens: &[Token]) -> Option<Region> {
-    NAMES.iter().find_map(|(words, code)| {
-        let named = tokens
-            .windows(words.len())
-            .any(|window| is_phrase(window, words));
-        named.then(|| code.parse().ok()).flatten()
-    })
-}
-
-pub(super) fn is_phrase(tokens: &[Token], words: &[&str]) -> bool {
-    tokens.len() == words.len()
-        && tokens
-            .iter()
-            .zip(words)
-            .all(|(token, word)| token.is_any(&[word]))
+    let (_, code) = NAMES.iter().find(|(words, _)| says(tokens, words))?;
+    code.parse().ok()
 }
 
 /// "Us" alone is no country: "transfer us".

@@ -2,8 +2,7 @@
 
 use super::{
     groups::{Group, group, homophone, is_numeric},
-    regions::is_phrase,
-    tokens::{Joint, Kind, Token},
+    tokens::{Joint, Kind, Token, says},
 };
 
 /// Groups in a row.
@@ -496,13 +495,7 @@ pub(super) fn bridge(between: &[Token]) -> Bridge {
         &["hang", "on"],
         &["hold", "on"],
     ];
-    let said = |phrases: &[&[&str]]| {
-        phrases.iter().any(|words| {
-            between
-                .windows(words.len())
-                .any(|window| is_phrase(window, words))
-        })
-    };
+    let said = |phrases: &[&[&str]]| phrases.iter().any(|words| says(between, words));
     if said(RESTARTS) {
         Bridge::Restart
     } else if said(UNCLEAR) {

@@ -39,6 +39,14 @@ impl Token {
     }
 }
 
+/// Whether `words` are said one after the other.
+pub(super) fn says(tokens: &[Token], words: &[&str]) -> bool {
+    tokens.windows(words.len()).any(|window| {
+        let mut pairs = window.iter().zip(words);
+        pairs.all(|(token, word)| token.is_any(&[word]))
+    })
+}
+
 /// `"+1-555, Triple five's 2nd"` to plus, `1`, `555`, `triple`, `five's`, `2nd`.
 ///
 /// Figures of other scripts become words: a digit that is dropped would make another number.
