@@ -10,7 +10,18 @@ use serde::Deserialize;
 
 use crate::{cargo, e2e, process, setup};
 
-const BUILD: &[&str] = &["build", "--workspace", "--bins", "--release"];
+/// One command for all: a second one with other targets would build the dependencies again with other features.
+const BUILD: &[&str] = &[
+    "build",
+    "--workspace",
+    "--bins",
+    "--bench=audio",
+    "--bench=speech",
+    "--release",
+];
+
+/// What is measured without servers.
+const BENCHES: &[&str] = &["audio", "speech"];
 
 /// Binaries that a user installs.
 const PRODUCTS: &[&str] = &["voice-agent", "dialer", "trunk-setup"];
@@ -166,13 +177,10 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     }
 
     println!("\ncodecs, jitter buffer and speech:");
-    process::run(&mut cargo::command(&[
-        "bench",
-        "--package",
-        "libwebrtc",
-        "--package",
-        "speech",
-    ]))?;
+    for name in BENCHES {
+        let bench = cargo::benchmark(&executables, name)?;
+        process::run(bench.command().arg("--bench"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct Executable {
     pub(crate) target: String,
     /// Whether it is a test.
     pub(crate) is_test: bool,
+    /// Whether it is a benchmark.
+    pub(crate) is_bench: bool,
     /// Whether it stands for the whole crate: unit tests of a library.
     pub(crate) is_lib: bool,
     /// The folder of its package.
@@ -141,8 +143,21 @@ pub(crate) fn binary<'e>(
 ) -> anyhow::Result<&'e Executable> {
     executables
         .iter()
-        .find(|executable| !executable.is_test && executable.target == target)
+        .find(|executable| {
+            !executable.is_test && !executable.is_bench && executable.target == target
+        })
         .with_context(|| format!("the workspace has no binary `{target}`"))
+}
+
+/// The benchmark named `target`.
+pub(crate) fn benchmark<'e>(
+    executables: &'e [Executable],
+    target: &str,
+) -> anyhow::Result<&'e Executable> {
+    executables
+        .iter()
+        .find(|executable| executable.is_bench && executable.target == target)
+        .with_context(|| format!("the workspace has no benchmark `{target}`"))
 }
 
 #[derive(Deserialize)]
@@ -179,9 +194,12 @@ impl Message {
             return None;
         }
         let target = self.target?;
+        let is = |name: &str| target.kind.iter().any(|kind| kind == name);
+        let is_bench = is("bench");
         Some(Executable {
             path: self.executable?,
-            is_test: self.profile?.test || target.kind.iter().any(|kind| kind == "test"),
+            is_test: !is_bench && (self.profile?.test || is("test")),
+            is_bench,
             is_lib: target.kind.iter().any(|kind| kind.ends_with("lib")),
             target: target.name,
             package: self.manifest_path?.parent()?.to_owned(),
@@ -287,6 +305,10 @@ mod tests {
         check(
             r#"{"reason":"compiler-artifact","manifest_path":"/w/core/Cargo.toml","target":{"kind":["lib"],"name":"core"},"profile":{"test":true},"executable":"/t/deps/core-1"}"#,
             Some(("core", true, true)),
+        );
+        check(
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/speech/Cargo.toml","target":{"kind":["bench"],"name":"speech"},"profile":{"test":true},"executable":"/t/deps/speech-1"}"#,
+            Some(("speech", false, false)),
         );
         check(
             r#"{"reason":"compiler-artifact","manifest_path":"/w/core/Cargo.toml","target":{"kind":["lib"],"name":"core"},"profile":{"test":false},"executable":null}"#,

@@ -33,8 +33,8 @@ const ROUNDS: usize = 5;
 /// Rounds of whole transfers, of 15 s each.
 const TRANSFERS: usize = 3;
 
-/// How long the CPU of established calls is watched. They are silent but for the phones' pilot tones.
-const CPU_WINDOW: Duration = Duration::from_secs(10);
+/// How long the CPU of established calls is watched: less than the silence after which the agent asks.
+const CPU_WINDOW: Duration = Duration::from_secs(5);
 
 /// `USER_HZ` of proc(5), the same on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -107,7 +107,9 @@ async fn measure(dir: &Path) -> anyhow::Result<()> {
         world.phone(PhoneSettings::target()),
         world.phone(PhoneSettings::live_agent())
     )?;
-    calls_at_once(&worker, &[&callee, &target, &live_agent]).await?;
+    let phones = [&callee, &target, &live_agent];
+    further_calls(&worker, &phones).await?;
+    quiet_calls(&worker, &phones).await?;
     transfers(&world, &worker, &callee, &live_agent).await?;
     world.expect_no_rooms().await
 }
@@ -161,8 +163,8 @@ async fn dispatches(world: &World, worker: &Worker, callee: &Phone) -> anyhow::R
     print("invite_ms", milliseconds(median(invited)))
 }
 
-/// What each further call costs, from established calls.
-async fn calls_at_once(worker: &Worker, phones: &[&Phone]) -> anyhow::Result<()> {
+/// The memory of each further call.
+async fn further_calls(worker: &Worker, phones: &[&Phone]) -> anyhow::Result<()> {
     let start = worker.events().len();
     let mut after_first = None;
     for phone in phones {
@@ -176,17 +178,39 @@ async fn calls_at_once(worker: &Worker, phones: &[&Phone]) -> anyhow::Result<()>
     let first = after_first.context("there are phones")?;
     let further = f64::from(u32::try_from(phones.len() - 1)?);
     print("one_more_call_mb", (memory(worker)? - first) / further)?;
+    hang_up(worker, start, phones).await?;
+    print("idle_after_calls_mb", memory(worker)?)
+}
 
-    let before = cpu_seconds(worker)?;
+/// The CPU of a call in which nobody speaks, from several that were greeted at the same time.
+async fn quiet_calls(worker: &Worker, phones: &[&Phone]) -> anyhow::Result<()> {
+    let start = worker.events().len();
+    let rung: Vec<_> = phones.iter().map(|phone| phone.events().len()).collect();
+    for phone in phones {
+        dispatch(phone.settings().number).await?;
+    }
+    for (phone, rung) in phones.iter().zip(rung) {
+        phone.answer(&rings(phone, rung).await?).await?;
+    }
+    let spoke = |event: &WorkerEvent| *event == WorkerEvent::Spoke;
+    happened(worker, start, "greetings", phones.len(), spoke).await?;
+
+    let (quiet_from, before) = (worker.events().len(), cpu_seconds(worker)?);
     tokio::time::sleep(CPU_WINDOW).await;
     let used = (cpu_seconds(worker)? - before) / CPU_WINDOW.as_secs_f64();
-    print("call_cpu_percent", 100.0 * used / (further + 1.0))?;
+    let mut since = worker.events().entries().into_iter().skip(quiet_from);
+    if let Some(event) = since.find(|event| matches!(event, WorkerEvent::Says { .. })) {
+        bail!("the agent spoke in a quiet call: {event:?}");
+    }
+    print("call_cpu_percent", 100.0 * used / phones.len() as f64)?;
+    hang_up(worker, start, phones).await
+}
 
+async fn hang_up(worker: &Worker, start: usize, phones: &[&Phone]) -> anyhow::Result<()> {
     for phone in phones {
         phone.hang_up().await?;
     }
-    job_ended(worker, start, phones.len()).await?;
-    print("idle_after_calls_mb", memory(worker)?)
+    job_ended(worker, start, phones.len()).await
 }
 
 /// From the end of the sentence to what the agent hears and to the REFER, and from there to the ringing target.
@@ -313,17 +337,28 @@ async fn event(
 
 /// Waits until `jobs` jobs have ended after position `from` of the worker's journal.
 async fn job_ended(worker: &Worker, from: usize, jobs: usize) -> anyhow::Result<()> {
-    wait_for_condition("the end of the jobs", LIMIT, async || {
+    let ended = |event: &WorkerEvent| matches!(event, WorkerEvent::JobEnded { .. });
+    happened(worker, from, "ends of jobs", jobs, ended).await
+}
+
+/// Waits until `times` such events stand after position `from` of the worker's journal.
+async fn happened(
+    worker: &Worker,
+    from: usize,
+    what: &str,
+    times: usize,
+    is_it: impl Fn(&WorkerEvent) -> bool,
+) -> anyhow::Result<()> {
+    wait_for_condition(what, LIMIT, async || {
         let entries = worker.events().entries();
-        let ended = entries
+        match entries
             .iter()
             .skip(from)
-            .filter(|event| matches!(event, WorkerEvent::JobEnded { .. }))
-            .count();
-        if ended >= jobs {
-            Ok(())
-        } else {
-            Err(Unmet::NotYet(format!("{ended} of {jobs} ended")))
+            .filter(|event| is_it(event))
+            .count()
+        {
+            seen if seen >= times => Ok(()),
+            seen => Err(Unmet::NotYet(format!("{seen} of {times}"))),
         }
     })
     .await
