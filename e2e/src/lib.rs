@@ -39,6 +39,7 @@ mod process;
 pub mod recording;
 pub mod redis;
 pub mod sip;
+pub mod tls_front;
 pub mod tone;
 pub mod tool;
 pub mod utterance;

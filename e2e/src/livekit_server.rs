@@ -15,6 +15,8 @@ pub const API_SECRET: &str = "e2e-secret-e2e-secret-e2e-secret-0123";
 
 pub const URL: &str = "ws://127.0.0.1:7880";
 
+pub(crate) const SOCKET: &str = "127.0.0.1:7880";
+
 #[derive(Debug)]
 pub struct LiveKitServer {
     _process: Process,
@@ -30,7 +32,7 @@ impl LiveKitServer {
         let mut process = Process::spawn("livekit-server", &mut command, dir)?;
         process
             .wait_until_ready("accept connections", async || {
-                TcpStream::connect(("127.0.0.1", 7880)).await.is_ok()
+                TcpStream::connect(SOCKET).await.is_ok()
             })
             .await?;
         Ok(Self { _process: process })

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::binaries::product;
+use crate::{binaries::product, tls_front};
 
 /// What of our own environment a tool may see; its settings come from the `.env` alone.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "XDG_CACHE_HOME", "SPEECH_MODELS_DIR"];
@@ -72,6 +72,10 @@ pub(crate) fn command(name: &str, args: &[&str], dir: &Path) -> anyhow::Result<C
             .iter()
             .filter_map(|name| Some((name, env::var_os(name)?))),
     );
+    let authority = dir.join(tls_front::AUTHORITY);
+    if authority.exists() {
+        command.env("SSL_CERT_FILE", authority);
+    }
     Ok(command)
 }
 

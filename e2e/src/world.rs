@@ -24,6 +24,7 @@ use crate::{
     phone::{Phone, PhoneSettings},
     recording::Recording,
     redis::Redis,
+    tls_front::{self, TlsFront},
     tool,
     utterance::Voices,
     wait::{LIMIT, Unmet, wait_for_condition},
@@ -43,6 +44,7 @@ pub struct World {
     pub capture: Capture,
     pub carrier: Carrier,
     livekit_sip: Option<LiveKitSip>,
+    tls_front: Option<TlsFront>,
     _livekit_server: LiveKitServer,
     _redis: Redis,
 }
@@ -80,6 +82,7 @@ impl World {
             capture,
             carrier,
             livekit_sip: Some(livekit_sip),
+            tls_front: None,
             _livekit_server: livekit_server,
             _redis: redis,
         };
@@ -177,6 +180,12 @@ impl World {
         let [trunk] = <[_; 1]>::try_from(trunks)
             .map_err(|trunks| anyhow::anyhow!("one outbound trunk was expected, not {trunks:?}"))?;
         Ok(trunk)
+    }
+
+    /// From now on the tools reach LiveKit through TLS, with a certificate of a private authority.
+    pub async fn put_behind_tls(&mut self) -> anyhow::Result<()> {
+        self.tls_front = Some(TlsFront::start(&self.dir).await?);
+        self.set("LIVEKIT_URL", tls_front::URL)
     }
 
     /// Kills livekit-sip.

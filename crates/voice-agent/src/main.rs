@@ -44,6 +44,9 @@ fn settings(cli: Cli) -> anyhow::Result<Settings> {
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
+    // Our dependencies bring rustls two providers; without a choice it panics at the first `wss://`.
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.install_default().expect("nobody has chosen yet");
     for variable in &settings.agent.unused {
         warn!(
             variable,

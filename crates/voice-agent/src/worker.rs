@@ -16,7 +16,7 @@ use std::{
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::{
     task::{self, JoinError, JoinSet},
-    time::{MissedTickBehavior, interval, sleep_until},
+    time::{MissedTickBehavior, interval_at, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span};
@@ -74,8 +74,10 @@ where
         running: HashMap::new(),
         failure: None,
     };
-    let mut load = Load::new(Instant::now());
-    let mut load_interval = interval(LOAD_INTERVAL);
+    let start = Instant::now();
+    let mut load = Load::new(start);
+    // Not at once: the connection's own work would fill so short a time, and the worker would say that it is full.
+    let mut load_interval = interval_at((start + LOAD_INTERVAL).into(), LOAD_INTERVAL);
     load_interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut draining = false;
 
@@ -88,8 +90,8 @@ where
         tokio::select! {
             event = worker.link.event() => worker.handle_link(event),
             Some(ended) = worker.jobs.join_next_with_id() => worker.handle_ended(ended),
-            now = load_interval.tick() => {
-                worker.registration.handle_load(load.measure(now.into_std()));
+            _ = load_interval.tick() => {
+                worker.registration.handle_load(load.measure(Instant::now()));
             }
             () = sleep_until_maybe(timeout) => {
                 worker.registration.handle_timeout(Instant::now());

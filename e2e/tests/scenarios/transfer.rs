@@ -39,6 +39,11 @@ pub(crate) async fn transfer_to_a_live_agent_goes_to_the_default_number(
     .await
 }
 
+pub(crate) async fn a_call_through_tls_is_transferred(mut world: World) -> anyhow::Result<()> {
+    world.put_behind_tls().await?;
+    default_transfer(world, PhoneSettings::callee(), "Transfer me.").await
+}
+
 async fn default_transfer(
     world: World,
     callee: PhoneSettings,
