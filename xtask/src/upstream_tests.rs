@@ -154,7 +154,7 @@ fn build(
         "--lib",
         "--tests",
         "--features",
-        "__lk-e2e-test,rustls-tls-webpki-roots",
+        "__lk-e2e-test,rustls-tls-native-roots",
         "--manifest-path",
     ]);
     command
