@@ -5,7 +5,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -27,6 +28,8 @@ const ARTEFACTS: [&str; 3] = ["rlib", "rmeta", "so"];
 pub(super) struct Copy {
     source: PathBuf,
     build: PathBuf,
+    /// Held so that nobody else breaks the same copy.
+    _lock: File,
 }
 
 impl Copy {
@@ -36,6 +39,7 @@ impl Copy {
         let copy = Self {
             source: dir.join("source"),
             build: dir.join("build"),
+            _lock: lock(&dir)?,
         };
         if !copy.build.exists() {
             // Times of sources mean nothing to what is built elsewhere.
@@ -110,6 +114,16 @@ impl Copy {
     pub(super) fn forget_runs(&self) -> anyhow::Result<()> {
         remove_dir(&self.runs())
     }
+}
+
+fn lock(dir: &Path) -> anyhow::Result<File> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let path = dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    file.try_lock().context(
+        "another `cargo xtask mutants` of this checkout is running: wait until it has ended",
+    )?;
+    Ok(file)
 }
 
 /// What belongs to the workspace below `root`: what git knows, and new files that it does not ignore.
@@ -232,12 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn two_runs_do_not_share_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = lock(dir.path()).unwrap();
+        let error = lock(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("wait until"), "{error:#}");
+        drop(first);
+        lock(dir.path()).unwrap();
+    }
+
+    #[test]
     fn a_file_is_written_only_when_its_text_changes() {
         let dir = tempfile::tempdir().unwrap();
         let (root, source) = (dir.path().join("root"), dir.path().join("source"));
         let copy = Copy {
             source: source.clone(),
             build: dir.path().join("build"),
+            _lock: lock(dir.path()).unwrap(),
         };
         for name in ["same", "new/changed"] {
             write(&root.join(name), b"text").unwrap();

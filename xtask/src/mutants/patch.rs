@@ -280,10 +280,10 @@ caught by: a_thief_stays_outside: the door must
         check("Doors open to anybody.\n", "", "what it breaks");
         check("caught by: ", "seen by: ", "it has no line `caught by:");
         check(": the door must be shut", "", "`a_stranger_stays_outside`");
+        check(": the door must\n", ": \n", "`a_thief_stays_outside: `");
         check("+++ b/src/door", "+++ b/src/gate", "`+++ b/src/door.rs`");
         check("@@ -1,3 +1,2 @@ fn open()\n", "", "a hunk begins with");
         check("-    return;\n-}\n+    knock();\n", "", "changes nothing");
-        check("+    knock", "    + knock", "changes nothing");
         check(" if locked", "if locked", "`if locked {` is no line");
     }
 
