@@ -142,13 +142,13 @@ impl Mutant {
 
 impl Catch {
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let (scenario, with) = text.split_once(": ").with_context(|| {
-            format!("`{text}` is no `<scenario>: <part of what it fails with>`")
-        })?;
-        Ok(Self {
-            scenario: scenario.to_owned(),
-            with: with.trim().to_owned(),
-        })
+        match text.split_once(": ") {
+            Some((scenario, with)) if !with.trim().is_empty() => Ok(Self {
+                scenario: scenario.to_owned(),
+                with: with.trim().to_owned(),
+            }),
+            _ => bail!("`{text}` is no `<scenario>: <part of what it fails with>`"),
+        }
     }
 }
 
