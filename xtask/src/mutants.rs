@@ -117,7 +117,10 @@ fn broken(copy: &Copy, installed: &Installed, mutant: &Mutant) -> anyhow::Result
             took: started.elapsed(),
         });
     }
-    if rows.iter().all(|row| row.result.is_good()) {
+    let is_unclear = |row: &Row| matches!(row.result, Fate::FailedOtherwise { .. });
+    if rows.iter().any(is_unclear) {
+        println!("logs: {}", copy.keep_runs(mutant)?.display());
+    } else {
         copy.forget_runs()?;
     }
     Ok(rows)

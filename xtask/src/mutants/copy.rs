@@ -28,6 +28,8 @@ const ARTEFACTS: [&str; 3] = ["rlib", "rmeta", "so"];
 pub(super) struct Copy {
     source: PathBuf,
     build: PathBuf,
+    /// Has what scenarios left that failed for another reason than the mutant's.
+    unclear: PathBuf,
     /// Held so that nobody else breaks the same copy.
     _lock: File,
 }
@@ -39,6 +41,7 @@ impl Copy {
         let copy = Self {
             source: dir.join("source"),
             build: dir.join("build"),
+            unclear: dir.join("unclear"),
             _lock: lock(&dir)?,
         };
         if !copy.build.exists() {
@@ -46,13 +49,10 @@ impl Copy {
             remove_dir(&copy.source)?;
             seed(metadata, &copy.build)?;
         }
+        copy.forget_runs()?;
+        remove_dir(&copy.unclear)?;
         copy.sync(cargo::root(), &tracked(cargo::root())?)?;
         Ok(copy)
-    }
-
-    /// Where the scenarios of the copy leave the files of those that fail.
-    fn runs(&self) -> PathBuf {
-        self.build.join("e2e")
     }
 
     pub(super) fn source(&self) -> &Path {
@@ -113,6 +113,21 @@ impl Copy {
     /// Removes what failed scenarios have left.
     pub(super) fn forget_runs(&self) -> anyhow::Result<()> {
         remove_dir(&self.runs())
+    }
+
+    /// Puts what failed scenarios have left where it stays until the next run, and returns where that is.
+    pub(super) fn keep_runs(&self, mutant: &Mutant) -> anyhow::Result<PathBuf> {
+        let kept = self.unclear.join(&mutant.name);
+        fs::create_dir_all(&self.unclear)
+            .with_context(|| format!("cannot create {}", self.unclear.display()))?;
+        fs::rename(self.runs(), &kept)
+            .with_context(|| format!("cannot create {}", kept.display()))?;
+        Ok(kept)
+    }
+
+    /// Where scenarios leave the files of those that fail.
+    fn runs(&self) -> PathBuf {
+        self.build.join("e2e")
     }
 }
 
@@ -262,6 +277,7 @@ mod tests {
         let copy = Copy {
             source: source.clone(),
             build: dir.path().join("build"),
+            unclear: dir.path().join("unclear"),
             _lock: lock(dir.path()).unwrap(),
         };
         for name in ["same", "new/changed"] {
