@@ -234,6 +234,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) manifest_path: PathBuf,
+    /// Where it comes from; none for what lies in the workspace.
+    source: Option<String>,
 }
 
 pub(crate) fn metadata() -> anyhow::Result<Metadata> {
@@ -256,6 +258,15 @@ impl Metadata {
             .iter()
             .find(|package| package.name == name)
             .with_context(|| format!("the workspace does not depend on `{name}`"))
+    }
+
+    /// Names of the packages of the workspace.
+    pub(crate) fn members(&self) -> Vec<&str> {
+        let ours = self
+            .packages
+            .iter()
+            .filter(|package| package.source.is_none());
+        ours.map(|package| package.name.as_str()).collect()
     }
 }
 

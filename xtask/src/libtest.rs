@@ -103,13 +103,19 @@ fn failures(output: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What the test named `name` printed: the harness repeats that of each failed test.
+/// What the test named `name` printed, or failed with: the harness repeats that of each failed test.
 pub(crate) fn printed_by<'o>(output: &'o str, name: &str) -> &'o str {
-    let heading = format!("---- {name} stdout ----\n");
-    let Some(start) = output.find(&heading) else {
+    // libtest says what was printed, libtest-mimic what it failed with.
+    let headings = [
+        format!("---- {name} stdout ----\n"),
+        format!("---- {name} ----\n"),
+    ];
+    let found = headings
+        .iter()
+        .find_map(|heading| output.split_once(heading));
+    let Some((_, rest)) = found else {
         return "";
     };
-    let rest = &output[start + heading.len()..];
     let end = rest
         .find("\n---- ")
         .or_else(|| rest.find("\nfailures:\n"))
@@ -189,6 +195,8 @@ test result: FAILED. 1 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; 
         );
         assert_eq!(printed_by(RUN, "leaks"), "thread 'leaks' panicked");
         assert_eq!(printed_by(RUN, "opens"), "");
+        let mimic = RUN.replace(" stdout ----", " ----");
+        assert_eq!(printed_by(&mimic, "leaks"), "thread 'leaks' panicked");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod bench;
 mod cargo;
 mod e2e;
 mod libtest;
+mod mutants;
 mod process;
 mod progress;
 mod setup;
@@ -61,6 +62,14 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// Breaks the program in a copy, in one way after the other, and expects the end-to-end scenarios to fail
+    Mutants {
+        /// Only mutants whose name contains this
+        filter: Option<String>,
+        /// Only name the mutants and say what each breaks
+        #[arg(long)]
+        list: bool,
+    },
     /// Runs everything: formatting, lints, docs, unit, integration and end-to-end tests
     Test,
     /// Runs LiveKit's own integration tests on our `libwebrtc` against a real server
@@ -95,6 +104,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         }
         Task::Demo { args } => e2e::demo(&args),
         Task::E2e { filter, list, keep } => e2e::run(filter.as_deref(), list, keep),
+        Task::Mutants { filter, list } => mutants::run(filter.as_deref(), list),
         Task::Test => test::run(),
         Task::UpstreamTests(options) => upstream_tests::run(&options),
         Task::Bench => bench::run(),

@@ -12,7 +12,7 @@ use e2e::{
     call::{Call, NOTICE},
     party::{
         BYE_AFTER_ACCEPTED, BYE_AFTER_TRYING, DOMAIN, FORWARDED_NUMBER, LIVE_AGENT_NUMBER,
-        number_answered_with, refer_target_refused_with,
+        TARGET_NUMBER, number_answered_with, refer_target_refused_with,
     },
     phone::{Phone, PhoneSettings},
     wait::LIMIT,
@@ -164,9 +164,11 @@ pub(crate) async fn refer_ignored_then_accepted_in_silence(world: World) -> anyh
     rehearsal.finish().await
 }
 
-/// The target rings longer than the agent waits, and answers then: a REFER cannot be called back.
+/// The target rings longer than the agent waits, and answers then: a REFER cannot be called back. So nobody
+/// stands in for that target.
 pub(crate) async fn target_rings_out_and_answers_late(world: World) -> anyhow::Result<()> {
     world.set("TRANSFER_RINGING_TIMEOUT", "3")?;
+    world.set("TRANSFER_NEXT", TARGET_NUMBER)?;
     let (live_agent, mut rehearsal) = tokio::try_join!(
         world.phone(PhoneSettings::live_agent()),
         Rehearsal::start(&world)
