@@ -1,6 +1,6 @@
 //! Every way in which a dial is known to fail, one after the other, with one worker.
 //!
-//! `docs/verdicts.md` has the same rows for people to read.
+//! `docs/dialer.md` has their exit codes for people to read.
 
 use anyhow::{Context, ensure};
 use e2e::{

@@ -3,7 +3,7 @@
 //! One call goes through several rows where it survives them: the caller asks again, and the carrier's
 //! forwarded number stands for another target. That the caller is understood, and hears the agent's answer, is
 //! then the proof that the audio has survived the row before.
-//! `docs/verdicts.md` has the same rows for people to read.
+//! `docs/transfers.md` has the same rows for people to read.
 
 use std::time::Duration;
 
