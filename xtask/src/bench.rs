@@ -14,7 +14,10 @@ use crate::{cargo, e2e, process, setup};
 const BUILD: &[&str] = &[
     "build",
     "--workspace",
-    "--bins",
+    "--bin=voice-agent",
+    "--bin=dialer",
+    "--bin=trunk-setup",
+    "--bin=bench",
     "--bench=audio",
     "--bench=speech",
     "--release",
