@@ -33,16 +33,23 @@ impl Call {
     /// Sets up the trunk, starts the worker and the callee's phone, runs the dialer, answers, and listens to
     /// the greeting.
     pub async fn placed(world: &World, callee: PhoneSettings) -> anyhow::Result<Self> {
+        Self::placed_with(world, callee, &[]).await
+    }
+
+    /// As [`placed`](Self::placed), with more arguments for the dialer.
+    pub async fn placed_with(
+        world: &World,
+        callee: PhoneSettings,
+        args: &[&str],
+    ) -> anyhow::Result<Self> {
         let worker = async {
             world.trunk().await?;
             world.worker().await
         };
         let (worker, phone) = tokio::try_join!(worker, world.phone(callee))?;
         let dialer = async {
-            world
-                .run("dialer", &["--to", phone.settings().number])
-                .await?
-                .expect_success()
+            let args = [&["--to", phone.settings().number], args].concat();
+            world.run("dialer", &args).await?.expect_success()
         };
         let answered = async {
             let id = phone

@@ -20,36 +20,55 @@ const G722: u8 = 9;
 /// The guide's custom transfer, spoken the way people speak numbers.
 const REQUEST: &str = "Transfer me to plus one, five five five, triple zero, one two three four.";
 
+/// A header of the job.
+const CAMPAIGN: &str = "X-VH-Campaign";
+
 /// How much of a sentence Whisper must understand of what a phone has heard, for the sentence to count as heard.
 const UNDERSTOOD: f64 = 0.7;
 
 pub(crate) async fn transfer_me_goes_to_the_default_number(world: World) -> anyhow::Result<()> {
     let callee = PhoneSettings::callee().with_codecs(Codecs::Narrowband);
-    default_transfer(world, callee, "Transfer me.").await
+    let header = format!("{CAMPAIGN}=spring offer");
+    default_transfer(&world, callee, &["--header", &header], "Transfer me.").await?;
+    expect_headers(&world, "Transfer me").await
+}
+
+/// The REFER tells the carrier what the job said and why the caller comes.
+async fn expect_headers(world: &World, reason: &str) -> anyhow::Result<()> {
+    let refer = wire::refer(&world.capture).await?;
+    let header = |name| refer.header(name).unwrap_or("no such header");
+    for (name, value) in [(CAMPAIGN, "spring offer"), ("X-VH-Source", "voice-agent")] {
+        ensure!(
+            header(name) == value,
+            "{name} of the REFER is {}",
+            header(name)
+        );
+    }
+    let said = header("X-VH-Reason");
+    let share = share_understood(reason, said);
+    ensure!(share >= UNDERSTOOD, "X-VH-Reason of the REFER is {said}");
+    Ok(())
 }
 
 pub(crate) async fn transfer_to_a_live_agent_goes_to_the_default_number(
     world: World,
 ) -> anyhow::Result<()> {
-    default_transfer(
-        world,
-        PhoneSettings::callee(),
-        "Transfer me to a live agent.",
-    )
-    .await
+    let request = "Transfer me to a live agent.";
+    default_transfer(&world, PhoneSettings::callee(), &[], request).await
 }
 
 async fn default_transfer(
-    world: World,
+    world: &World,
     callee: PhoneSettings,
+    dialer_args: &[&str],
     request: &str,
 ) -> anyhow::Result<()> {
     let (live_agent, mut call) = tokio::try_join!(
         world.phone(PhoneSettings::live_agent()),
-        Call::placed(&world, callee)
+        Call::placed_with(world, callee, dialer_args)
     )?;
     call.ask_for_transfer(request).await?;
-    expect_transferred(&world, &call, &live_agent, Some(LIVEKIT_SIP)).await
+    expect_transferred(world, &call, &live_agent, Some(LIVEKIT_SIP)).await
 }
 
 pub(crate) async fn transfer_to_the_spoken_number_over_g722(world: World) -> anyhow::Result<()> {
