@@ -212,10 +212,22 @@ enum Phase {
     Thinking,
     Speaking {
         utterance: Utterance,
-        then: Action,
+        then: Next,
     },
     HandingOver(Handover),
     Ended,
+}
+
+/// An [`Action`] that may be done.
+#[derive(Debug, Clone)]
+enum Next {
+    Listen,
+    HangUp,
+    /// The gate has admitted the number.
+    HandOver {
+        number: PhoneNumber,
+        plan: TransferPlan,
+    },
 }
 
 #[derive(Debug)]
@@ -302,7 +314,7 @@ impl Call {
         match &mut self.phase {
             Phase::Connecting | Phase::Answered { .. } => {
                 let greeting = self.settings.greeting.clone();
-                self.say(greeting, Action::Listen);
+                self.say(greeting, Next::Listen);
             }
             Phase::Listening { .. } if self.entering => self.think(Heard::KeysEnded),
             Phase::Listening { .. } => self.think(Heard::Silence),
@@ -498,20 +510,39 @@ impl Call {
             self.think(heard);
             return;
         }
-        match reply {
+        // Asked before the notice is spoken: nobody is told of a transfer that does not come.
+        let then = match self.admit(now, reply.then) {
+            Ok(then) => then,
+            Err(cause) => return self.think(Heard::TransferFailed(cause)),
+        };
+        match (reply.say, then) {
             // "Hello?" wants to know who calls.
-            Reply {
-                then: Action::Listen,
-                ..
-            } if !self.greeted && self.words <= SALUTATION => {
-                self.say(self.settings.greeting.clone(), Action::Listen);
+            (_, Next::Listen) if !self.greeted && self.words <= SALUTATION => {
+                self.say(self.settings.greeting.clone(), Next::Listen);
             }
-            Reply {
-                say: Some(text),
-                then,
-            } => self.say(text, then),
-            Reply { say: None, then } => self.act(now, then),
+            (Some(text), then) => self.say(text, then),
+            (None, then) => self.act(now, then),
         }
+    }
+
+    fn admit(&mut self, now: Instant, action: Action) -> Result<Next, TransferFailure> {
+        let request = match action {
+            Action::Listen => return Ok(Next::Listen),
+            Action::HangUp => return Ok(Next::HangUp),
+            Action::Transfer(request) => request,
+        };
+        self.can_transfer(now)?;
+        // Whoever asked for one number wants nobody else.
+        let (number, plan) = match request {
+            TransferRequest::Default => (
+                self.settings.default_transfer.clone(),
+                self.settings.plan.clone(),
+            ),
+            TransferRequest::Number(number) => (Some(number), self.settings.plan.without_next()),
+        };
+        let number = number.ok_or(TransferFailure::BadTarget)?;
+        self.settings.gate.admit(now, &number)?;
+        Ok(Next::HandOver { number, plan })
     }
 
     fn spoke(&mut self, now: Instant, spoken: Utterance) {
@@ -533,36 +564,24 @@ impl Call {
         }
     }
 
-    fn act(&mut self, now: Instant, action: Action) {
-        match action {
-            Action::Listen => {
+    fn act(&mut self, now: Instant, next: Next) {
+        match next {
+            Next::Listen => {
                 let patience = if self.entering { KEY_PAUSE } else { SILENCE };
                 self.phase = Phase::Listening {
                     until: now + patience,
                 }
             }
-            Action::HangUp => self.end(Outcome::AgentHungUp),
-            Action::Transfer(request) => self.transfer(now, request),
-        }
-    }
-
-    fn transfer(&mut self, now: Instant, request: TransferRequest) {
-        // Whoever asked for one number wants nobody else.
-        let (number, plan) = match request {
-            TransferRequest::Default => (
-                self.settings.default_transfer.clone(),
-                self.settings.plan.clone(),
-            ),
-            TransferRequest::Number(number) => (Some(number), self.settings.plan.without_next()),
-        };
-        match self.may_transfer(now, number) {
-            Ok(number) => {
-                let request = std::mem::take(&mut self.request);
-                let handover = Handover::begin(plan, number, request, self.settings.hold);
-                self.phase = Phase::HandingOver(handover);
-                self.follow(now);
-            }
-            Err(cause) => self.think(Heard::TransferFailed(cause)),
+            Next::HangUp => self.end(Outcome::AgentHungUp),
+            Next::HandOver { number, plan } => match self.can_transfer(now) {
+                Ok(()) => {
+                    let request = std::mem::take(&mut self.request);
+                    let handover = Handover::begin(plan, number, request, self.settings.hold);
+                    self.phase = Phase::HandingOver(handover);
+                    self.follow(now);
+                }
+                Err(cause) => self.think(Heard::TransferFailed(cause)),
+            },
         }
     }
 
@@ -612,27 +631,19 @@ impl Call {
         }
     }
 
-    fn may_transfer(
-        &mut self,
-        now: Instant,
-        number: Option<PhoneNumber>,
-    ) -> Result<PhoneNumber, TransferFailure> {
+    /// Whether the caller's leg can be transferred now, to whomever.
+    fn can_transfer(&self, now: Instant) -> Result<(), TransferFailure> {
         if self.no_transfer_before.is_some_and(|free| now < free) {
             return Err(TransferFailure::AlreadyTransferring);
         }
         // LiveKit would keep a REFER until the phone is answered and send it then.
-        if self.status != Some(CallStatus::Active) {
+        if self.status != Some(CallStatus::Active) || self.identity.is_none() {
             return Err(TransferFailure::CallerGone);
         }
-        if self.identity.is_none() {
-            return Err(TransferFailure::CallerGone);
-        }
-        let number = number.ok_or(TransferFailure::BadTarget)?;
-        self.settings.gate.admit(now, &number)?;
-        Ok(number)
+        Ok(())
     }
 
-    fn say(&mut self, text: String, then: Action) {
+    fn say(&mut self, text: String, then: Next) {
         self.greeted = true;
         self.entering = false;
         let utterance = self.next_utterance();
@@ -666,10 +677,10 @@ impl Call {
 }
 
 /// The notice of a transfer is heard in full; everything else gives way to the person.
-fn is_interruptible(then: &Action) -> bool {
+fn is_interruptible(then: &Next) -> bool {
     match then {
-        Action::Listen | Action::HangUp => true,
-        Action::Transfer(_) => false,
+        Next::Listen | Next::HangUp => true,
+        Next::HandOver { .. } => false,
     }
 }
 

@@ -1,4 +1,9 @@
-use transfer_core::{Fallback, SipStatus, TransferMode, TransferReason};
+use std::sync::Arc;
+
+use transfer_core::{
+    Fallback, SipStatus, TransferMode, TransferReason,
+    policy::{TransferPolicy, TransferRules},
+};
 
 use super::*;
 use crate::call::handover::{HANDOVER_LIMIT, VERDICT_LIMIT};
@@ -516,24 +521,78 @@ fn after_an_unconfirmed_transfer_no_other_is_sent_for_half_a_minute() {
 }
 
 #[test]
-fn a_phone_that_is_not_active_is_not_transferred() {
-    let mut call = TestCall::listening();
-    call.handle(phone(CallStatus::Ringing));
-
-    call.reply_to("Transfer me.", None, to_default());
-
-    let refused = Output::Think(Heard::TransferFailed(TransferFailure::CallerGone));
-    assert_eq!(call.outputs(), [refused]);
+fn no_notice_is_spoken_of_a_transfer_that_is_refused() {
+    let unconfirmed = || {
+        let mut call = TestCall::transferring();
+        call.handle(Input::Transferred(Doubt::TimedOut.into()));
+        call.handle(Input::Replied(reply(None, Action::Listen)));
+        call
+    };
+    let ringing = || {
+        let mut call = TestCall::listening();
+        call.handle(phone(CallStatus::Ringing));
+        call
+    };
+    let without_default = || {
+        let mut call = TestCall::listening();
+        call.call.settings.default_transfer = None;
+        call
+    };
+    let premium: PhoneNumber = "+19005550100".parse().unwrap();
+    let class = TransferPolicy::default().decide(&premium).unwrap_err();
+    let to_premium = Action::Transfer(TransferRequest::Number(premium));
+    for (mut call, action, cause) in [
+        (
+            unconfirmed(),
+            to_default(),
+            TransferFailure::AlreadyTransferring,
+        ),
+        (ringing(), to_default(), TransferFailure::CallerGone),
+        (without_default(), to_default(), TransferFailure::BadTarget),
+        (
+            TestCall::listening(),
+            to_premium,
+            TransferFailure::Policy(class),
+        ),
+    ] {
+        call.outputs();
+        for notice in [Some("Sure, I am transferring you now."), None] {
+            call.reply_to("Transfer me.", notice, action.clone());
+            let refused = Output::Think(Heard::TransferFailed(cause));
+            assert_eq!(call.outputs(), [refused], "{cause}, {notice:?}");
+            call.handle(Input::Replied(reply(Some("Sorry."), Action::Listen)));
+            assert_eq!(call.said(), ["Sorry."]);
+            call.spoke();
+        }
+    }
 }
 
 #[test]
-fn a_default_transfer_without_a_default_is_refused() {
+fn an_attempt_counts_once_though_the_gate_is_asked_before_its_notice() {
+    let limits = TransferRules {
+        max_per_call: 1,
+        ..TransferRules::default()
+    };
     let mut call = TestCall::listening();
-    call.call.settings.default_transfer = None;
+    call.call.settings.gate = TransferGate::new(TransferPolicy::new(limits), Arc::default());
+    call.reply_to("Transfer me.", Some("One moment."), to_default());
+    assert_eq!(call.said(), ["One moment."]);
 
-    call.reply_to("Transfer me.", None, to_default());
+    call.spoke();
 
-    let refused = Output::Think(Heard::TransferFailed(TransferFailure::BadTarget));
+    assert_eq!(call.outputs(), [refer("sip:+15550009999@sip.example.net")]);
+}
+
+#[test]
+fn a_leg_that_is_no_longer_active_after_the_notice_is_not_transferred() {
+    let mut call = TestCall::listening();
+    call.reply_to("Transfer me.", Some("One moment."), to_default());
+    call.outputs();
+    call.handle(phone(CallStatus::Automation));
+
+    call.spoke();
+
+    let refused = Output::Think(Heard::TransferFailed(TransferFailure::CallerGone));
     assert_eq!(call.outputs(), [refused]);
 }
 
