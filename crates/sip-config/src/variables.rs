@@ -277,6 +277,17 @@ pub const VARIABLES: &[Variable] = &[
         unused: false,
     },
     Variable {
+        name: "TRANSFER_CONFIRM",
+        aliases: &[],
+        group: AGENT,
+        doc: "Whether each number that a caller speaks needs a yes; with false only one that was not understood the same way twice",
+        expected: "true or false",
+        needed_by: "voice-agent",
+        example: "true",
+        optional: true,
+        unused: false,
+    },
+    Variable {
         name: "TRANSFER_MODE",
         aliases: &[],
         group: AGENT,
@@ -410,6 +421,12 @@ pub(crate) fn unused(reader: &mut Reader<'_>) -> Vec<&'static str> {
 
 pub(crate) fn default_region(reader: &mut Reader<'_>) -> Option<Region> {
     reader.optional("DEFAULT_REGION", str::parse)
+}
+
+/// Takes `true` or `false`, in any case.
+pub(crate) fn switch(value: &str) -> Result<bool, &'static str> {
+    let value = value.trim().to_ascii_lowercase();
+    value.parse().map_err(|_| "it is neither true nor false")
 }
 
 /// Takes a word: no spaces, no control characters.

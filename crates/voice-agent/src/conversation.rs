@@ -6,7 +6,8 @@
 //! 1. "Transfer me." goes to the default number at once.
 //! 2. A number that was heard, or that a model named, is read back digit by digit, and only a yes
 //!    transfers. Two recognitions of the same audio must not contradict each other before it is read
-//!    back at all.
+//!    back at all. The operator may have the question left out for a number that the person asked for and
+//!    that both recognitions understood alike ([`Confirmation`](transfer_core::policy::Confirmation)).
 //! 3. A number that was entered on the keypad is read back too. Outside such an entry the key `0` goes
 //!    to the default number, `1` is yes and `2` is no.
 //! 4. A number that the operator's [`TransferPolicy`](transfer_core::policy::TransferPolicy)

@@ -7,6 +7,7 @@ use clap::Parser as _;
 use sip_config::Environment;
 use tokio::{runtime::Runtime, select};
 use tracing::{info, warn};
+use transfer_core::policy::Confirmation;
 use url::Url;
 use voice_agent::{
     Agent, Speech,
@@ -58,6 +59,11 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         None => info!(
             "callers may name any ordinary phone number; set TRANSFER_ALLOW to narrow it, such as TRANSFER_ALLOW=IN,US"
         ),
+    }
+    if settings.agent.transfer_rules.confirmation == Confirmation::WhenInDoubt {
+        info!(
+            "a spoken number that is understood the same way twice is transferred to without a question (TRANSFER_CONFIRM=false)"
+        );
     }
     let speech = Speech::load(&settings.agent)?;
     let worker = WorkerSettings {

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use sip_config::LlmSettings;
 use transfer_core::{
     Fallback, JobMetadata, TransferMode, TransferPlan,
-    policy::{Destination, TransferPolicy, TransferRules},
+    policy::{Confirmation, Destination, TransferPolicy, TransferRules},
 };
 
 use super::{
@@ -87,28 +87,45 @@ struct Operator {
     allow: &'static str,
     region: Option<&'static str>,
     domain: Option<&'static str>,
+    confirmation: Confirmation,
 }
 
-const OPERATORS: [Operator; 4] = [
+const OPERATORS: [Operator; 6] = [
     Operator {
         allow: "",
         region: None,
         domain: Some(DOMAIN),
+        confirmation: Confirmation::Always,
     },
     Operator {
         allow: "",
         region: Some("US"),
         domain: None,
+        confirmation: Confirmation::Always,
     },
     Operator {
         allow: "IN",
         region: Some("IN"),
         domain: Some(DOMAIN),
+        confirmation: Confirmation::Always,
     },
     Operator {
         allow: "US, GB, +49*, +33*, +39*, +61*",
         region: Some("GB"),
         domain: Some(DOMAIN),
+        confirmation: Confirmation::Always,
+    },
+    Operator {
+        allow: "",
+        region: None,
+        domain: Some(DOMAIN),
+        confirmation: Confirmation::WhenInDoubt,
+    },
+    Operator {
+        allow: "US, GB, +49*, +33*, +39*, +61*",
+        region: Some("GB"),
+        domain: Some(DOMAIN),
+        confirmation: Confirmation::WhenInDoubt,
     },
 ];
 
@@ -122,6 +139,7 @@ impl Operator {
                 number: SALES.parse().unwrap(),
             }],
             allow: allow.map(|allow| allow.parse().unwrap()),
+            confirmation: self.confirmation,
             ..TransferRules::default()
         })
     }
@@ -325,10 +343,11 @@ fn no_hostile_request_leaves_the_machine() {
                     if !of_the_operator && !allowed {
                         let text: String = request.text.chars().take(80).collect();
                         wrong.push(format!(
-                            "{} by {door}, allow `{}`, region {:?}: {} -> {uri}",
+                            "{} by {door}, allow `{}`, region {:?}, confirmation {:?}: {} -> {uri}",
                             request.trick,
                             operator.allow,
                             operator.region,
+                            operator.confirmation,
                             text.escape_debug(),
                         ));
                     }

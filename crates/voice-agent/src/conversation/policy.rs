@@ -3,7 +3,7 @@
 use tracing::info;
 use transfer_core::{
     ParsePhoneNumberError, PhoneNumber, Region, TransferFailure,
-    policy::{Destination, TransferPolicy},
+    policy::{Confirmation, Destination, TransferPolicy},
 };
 
 use super::{
@@ -72,7 +72,11 @@ enum State {
 /// What two recognitions of the same words say about a number.
 enum Reading {
     None,
-    Number(PhoneNumber),
+    Number {
+        number: PhoneNumber,
+        /// Whether there were two recognitions, and both were this number.
+        agreed: bool,
+    },
     /// Both are phone numbers, and different ones.
     Contradiction,
     /// Digits that are no phone number.
@@ -114,7 +118,7 @@ impl DialoguePolicy {
             State::Open | State::Offer => {}
         }
         match self.read(first, second.as_deref()) {
-            Reading::Number(_) | Reading::Contradiction => true,
+            Reading::Number { .. } | Reading::Contradiction => true,
             Reading::Unusable { spoken, .. } => spoken.plus,
             Reading::None => {
                 let intent = Intent::of(first);
@@ -154,6 +158,29 @@ impl DialoguePolicy {
         let question = format!("You said {}. Is that right?", read_back(&number));
         self.state = State::Confirm { number };
         listen(question)
+    }
+
+    /// Goes on with a number that was asked for aloud: with a question, unless the operator wants none where
+    /// both recognitions agree.
+    fn heard_number(&mut self, number: PhoneNumber, agreed: bool) -> Reply {
+        let confirmation = self.settings.transfer_policy.rules().confirmation;
+        if !agreed || confirmation == Confirmation::Always {
+            return self.confirm(number);
+        }
+        if let Some(refused) = self.refuse(&number) {
+            return refused;
+        }
+        info!(
+            number = number.masked(),
+            "number understood the same way twice, so nobody is asked"
+        );
+        let read_back = read_back(&number);
+        Reply {
+            say: Some(format!(
+                "Sure, I am transferring you to {read_back} now. One moment please."
+            )),
+            ..self.confirmed(number)
+        }
     }
 
     fn key(&mut self, key: Key) -> Reply {
@@ -407,7 +434,11 @@ impl DialoguePolicy {
 
     fn open(&mut self, reading: Reading, intent: Intent) -> Reply {
         match (reading, intent) {
-            (Reading::Number(number), _) => self.confirm(number),
+            (Reading::Number { number, agreed }, Intent::Transfer) => {
+                self.heard_number(number, agreed)
+            }
+            // Who only mentions a number may not want to go there.
+            (Reading::Number { number, .. }, _) => self.confirm(number),
             (Reading::Contradiction, _) => self.misunderstood(
                 "Sorry, I am not sure about that number. Please say it again, digit by digit.",
             ),
@@ -452,7 +483,7 @@ impl DialoguePolicy {
 
     fn number(&mut self, begun: Option<SpokenNumber>, reading: Reading, intent: Intent) -> Reply {
         match (reading, intent) {
-            (Reading::Number(number), _) => self.confirm(number),
+            (Reading::Number { number, agreed }, _) => self.heard_number(number, agreed),
             (Reading::Contradiction, _) => self.misunderstood(
                 "Sorry, I heard two different numbers. Please say it once more, digit by digit.",
             ),
@@ -495,7 +526,7 @@ impl DialoguePolicy {
     /// Who was asked for keys may still say a number, or have no keypad.
     fn said_for_keys(&mut self, reading: Reading, intent: Intent) -> Reply {
         match (reading, intent) {
-            (Reading::Number(number), _) => self.confirm(number),
+            (Reading::Number { number, agreed }, _) => self.heard_number(number, agreed),
             (_, Intent::Transfer) if self.settings.default_transfer.is_some() => self.transfer(),
             (_, Intent::No) => self.give_up(),
             (
@@ -524,7 +555,7 @@ impl DialoguePolicy {
         text: &str,
     ) -> Reply {
         match (reading, intent) {
-            (Reading::Number(other), _) if other != number => self.confirm(other),
+            (Reading::Number { number: other, .. }, _) if other != number => self.confirm(other),
             (Reading::Unusable { spoken, .. }, _) if is_about_the_end(text) => {
                 match with_tail(&number, &spoken.digits) {
                     Some(corrected) => self.confirm(corrected),
@@ -577,18 +608,22 @@ impl DialoguePolicy {
             .filter_map(SpokenNumber::find)
             .map(|spoken| (spoken.phone_number(region), spoken))
             .collect();
+        let reading = |number: &PhoneNumber, agreed| Reading::Number {
+            number: number.clone(),
+            agreed,
+        };
         let mut numbers = found.iter().filter_map(|(number, _)| number.as_ref().ok());
         match (numbers.next(), numbers.next()) {
             (Some(one), Some(other)) if one != other => {
                 // Some plans allow so many lengths that a lost digit leaves a possible number, but
                 // seldom one in service.
                 match (one.is_assigned(), other.is_assigned()) {
-                    (true, false) => Reading::Number(one.clone()),
-                    (false, true) => Reading::Number(other.clone()),
+                    (true, false) => reading(one, false),
+                    (false, true) => reading(other, false),
                     (true, true) | (false, false) => Reading::Contradiction,
                 }
             }
-            (Some(number), _) => Reading::Number(number.clone()),
+            (Some(number), same) => reading(number, same.is_some()),
             (None, _) => found
                 .into_iter()
                 .find_map(|(number, spoken)| {

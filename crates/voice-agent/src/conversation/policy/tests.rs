@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use transfer_core::policy::TransferRules;
 
 use super::*;
 
@@ -9,6 +10,19 @@ const ASK_AGAIN: &str = "Sorry. Please say the whole number again, digit by digi
 fn policy() -> DialoguePolicy {
     DialoguePolicy::new(PolicySettings {
         default_transfer: Some("+15550009999".parse().unwrap()),
+        ..PolicySettings::default()
+    })
+}
+
+/// With `TRANSFER_CONFIRM=false`.
+fn trusting() -> DialoguePolicy {
+    let rules = TransferRules {
+        confirmation: Confirmation::WhenInDoubt,
+        ..TransferRules::default()
+    };
+    DialoguePolicy::new(PolicySettings {
+        default_transfer: Some("+15550009999".parse().unwrap()),
+        transfer_policy: TransferPolicy::new(rules),
         ..PolicySettings::default()
     })
 }
@@ -105,6 +119,81 @@ fn a_number_is_read_back_and_a_yes_transfers() {
             &[(said, READ_BACK), ("Yes.", &transferred("+15550001234"))],
         );
     }
+}
+
+#[test]
+fn without_confirmation_a_number_that_was_understood_twice_is_transferred_to_at_once() {
+    let twice = "Transfer me to +1 555 000 1234. | Transfer me to plus one, 555, triple zero, one two three four.";
+    let told = "Sure, I am transferring you to plus one, five five five, zero zero zero, one two three four now. \
+        One moment please. -> +15550001234";
+    check(trusting(), &[(twice, told)]);
+    // Asked for, by voice or by keys, the number needs no "transfer me".
+    let number = "plus 1 555 000 1234 | plus 1 555 000 1234";
+    check(
+        trusting(),
+        &[
+            (
+                "Transfer me to 98765 43210.",
+                "Sorry, I need the number with its country code. Please say it again, starting with plus.",
+            ),
+            (number, told),
+        ],
+    );
+    check(asked_for_keys(trusting()), &[(number, told)]);
+}
+
+#[test]
+fn without_confirmation_what_is_in_doubt_is_asked_about_all_the_same() {
+    for said in [
+        // One recognition, or one that found a number.
+        "Transfer me to +1 555 000 1234.",
+        "Transfer me to +1 555 000 1234. | Transfer me to her.",
+        "Transfer me to plus 1 555 00 1234. | Transfer me to plus 1 5 5 5 0 0 0 1 2 3 4.",
+        // A number that is only mentioned.
+        "My number is +1 555 000 1234. | My number is +1 555 000 1234.",
+    ] {
+        check(
+            trusting(),
+            &[(said, READ_BACK), ("Yes.", &transferred("+15550001234"))],
+        );
+    }
+    // A correction, a number in pieces, one on the keypad.
+    let right = "plus one 555 000 1234 | plus one 555 000 1234";
+    check(
+        trusting(),
+        &[
+            ("Transfer me to +1 555 000 1234.", READ_BACK),
+            (
+                "No, +1 555 000 1235. | No, +1 555 000 1235.",
+                &READ_BACK.replace("three four", "three five"),
+            ),
+            (right, READ_BACK),
+        ],
+    );
+    check(
+        trusting(),
+        &[
+            (
+                "Transfer me to plus one five five five | Transfer me to plus one five five five",
+                "I have plus one five five five. What comes next?",
+            ),
+            (
+                "triple zero one two three four | triple zero one two three four",
+                READ_BACK,
+            ),
+        ],
+    );
+    check(
+        asked_for_keys(trusting()),
+        &[("keys 15550001234#", ENTERED)],
+    );
+    // What is refused is refused.
+    let premium = "Transfer me to +1 900 555 0100. | Transfer me to +1 900 555 0100.";
+    let reply = trusting().hear(turn(premium));
+    assert_eq!(reply.then, Action::Listen);
+    assert!(show(&reply).contains("premium"), "{}", show(&reply));
+    let not = "Don't transfer me to +1 555 000 1234. | Don't transfer me to +1 555 000 1234.";
+    assert_eq!(trusting().hear(turn(not)).then, Action::Listen);
 }
 
 #[test]
@@ -530,13 +619,20 @@ proptest! {
                 "Transfer me.", "Yes.", "No.", "plus one 555 000 1234", "plus one 555", "0001234",
                 "it ends in 99", "No, five six.", "Cancel.", "What?", "", "Hello.", "India",
                 "plus 44 20 7946 0958 | plus 44 20 7946 0959", "98765 43210", "double", "plus",
+                "Transfer me to +1 555 000 1234. | Transfer me to +1 555 000 1234.", "plus one 555 000 1234 | plus one 555 000 1234",
                 "keys 1", "keys 2", "keys 0", "keys #", "keys *", "keys 5550001234", "(pause)",
             ]),
             0..12,
         ),
         default in any::<bool>(),
+        trust in any::<bool>(),
     ) {
-        let mut policy = if default { policy() } else { without_default() };
+        let mut policy = match (default, trust) {
+            (true, true) => trusting(),
+            (true, false) => policy(),
+            (false, _) => without_default(),
+        };
+        let trust = default && trust;
         for text in turns {
             let heard = match text.strip_prefix("keys ") {
                 Some(keys) if expects_keys(&policy) => press(&mut policy, keys),
@@ -544,6 +640,11 @@ proptest! {
                 None if text == "(pause)" => Heard::KeysEnded,
                 None => turn(text),
             };
+            let twice: Option<PhoneNumber> = text
+                .contains("+1 555 000 1234. |")
+                .then_some(())
+                .or(text.starts_with("plus one 555 000 1234 |").then_some(()))
+                .map(|()| "+15550001234".parse().unwrap());
             let pending = match &policy.state {
                 State::Confirm { number } => Some(number.clone()),
                 State::Open | State::Number { .. } | State::Keypad { .. } | State::Offer => None,
@@ -551,7 +652,8 @@ proptest! {
             let reply = policy.hear(heard);
             match reply.then {
                 Action::Transfer(TransferRequest::Number(number)) => {
-                    prop_assert_eq!(Some(&number), pending.as_ref());
+                    let agreed = trust && twice.as_ref() == Some(&number);
+                    prop_assert!(agreed || pending.as_ref() == Some(&number));
                     prop_assert_eq!(number.to_string().parse(), Ok(number));
                 }
                 Action::Transfer(TransferRequest::Default) => prop_assert!(default),
