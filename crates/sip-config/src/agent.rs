@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use transfer_core::{
-    AGENT_NAME, Fallback, PhoneNumber, Region, SipDomain, TransferMode, policy::TransferRules,
+    AGENT_NAME, Fallback, PhoneNumber, Region, SipDomain, TransferMode, UserParameter,
+    policy::TransferRules,
 };
 use url::Url;
 
@@ -37,6 +38,8 @@ pub struct AgentSettings {
     pub trunk_id: String,
     /// The domain of refer targets; `tel:` targets are sent without.
     pub sip_domain: Option<SipDomain>,
+    /// How refer targets in that domain are written.
+    pub user_parameter: UserParameter,
     /// Where "Transfer me." leads.
     pub default_transfer_number: Option<PhoneNumber>,
     /// Whom callers may be transferred to.
@@ -140,6 +143,7 @@ impl Settings for AgentSettings {
         let region = dialer.as_ref().and_then(|dialer| dialer.default_region);
         let trunk_id = reader.required("OUTBOUND_TRUNK_ID", variables::trunk_id);
         let sip_domain = reader.optional("VOBIZ_SIP_DOMAIN", str::parse);
+        let user_parameter = variables::user_parameter(reader);
         let default_transfer_number = reader.optional("DEFAULT_TRANSFER_NUMBER", |value| {
             PhoneNumber::parse(value, region)
         });
@@ -157,6 +161,7 @@ impl Settings for AgentSettings {
             agent_name: dialer.agent_name,
             trunk_id: trunk_id?,
             sip_domain,
+            user_parameter,
             default_transfer_number,
             transfer_rules,
             default_region: dialer.default_region,

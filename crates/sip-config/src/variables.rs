@@ -1,7 +1,7 @@
 //! The table of all variables, and the parsers that several of them share.
 
 use secrecy::SecretString;
-use transfer_core::Region;
+use transfer_core::{Region, UserParameter};
 
 use crate::environment::Reader;
 
@@ -141,6 +141,17 @@ pub const VARIABLES: &[Variable] = &[
         expected: "plus or digits",
         needed_by: "trunk-setup",
         example: "plus",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "SIP_USER_PHONE",
+        aliases: &[],
+        group: CARRIER,
+        doc: "Whether the target of a REFER says ;user=phone, which some carriers need to take it for a phone number",
+        expected: "true or false",
+        needed_by: "trunk-setup, voice-agent",
+        example: "false",
         optional: true,
         unused: false,
     },
@@ -427,6 +438,14 @@ pub(crate) fn default_region(reader: &mut Reader<'_>) -> Option<Region> {
 pub(crate) fn switch(value: &str) -> Result<bool, &'static str> {
     let value = value.trim().to_ascii_lowercase();
     value.parse().map_err(|_| "it is neither true nor false")
+}
+
+/// How refer targets are written.
+pub(crate) fn user_parameter(reader: &mut Reader<'_>) -> UserParameter {
+    match reader.optional("SIP_USER_PHONE", switch) {
+        Some(true) => UserParameter::Phone,
+        Some(false) | None => UserParameter::Absent,
+    }
 }
 
 /// Takes a word: no spaces, no control characters.

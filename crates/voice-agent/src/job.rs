@@ -122,6 +122,7 @@ impl Agent {
                 greeting: brain.greeting(),
                 default_transfer,
                 sip_domain: settings.sip_domain.clone(),
+                user_parameter: settings.user_parameter,
                 gate: TransferGate::new(policy, self.transfer_attempts.clone()),
                 plan: TransferPlan::new(
                     settings.transfer.mode,

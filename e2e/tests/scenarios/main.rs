@@ -26,6 +26,7 @@ fn main() -> std::process::ExitCode {
         trunk::trunk_setup_repairs_a_wrong_password,
         transfer::transfer_me_goes_to_the_default_number,
         transfer::transfer_to_a_live_agent_goes_to_the_default_number,
+        transfer::a_refer_target_may_say_user_phone,
         transfer::transfer_to_the_spoken_number_over_g722,
         transfer::transfer_to_the_spoken_number_over_g711,
         transfer::carrier_refuses_refer_603_and_the_caller_talks_on,

@@ -11,7 +11,7 @@ use e2e::{
     world::World,
 };
 
-use crate::transferred::expect_transferred;
+use crate::transferred::{expect_transferred, expect_transferred_by};
 
 /// Payload types of RFC 3551.
 const PCMU: u8 = 0;
@@ -55,6 +55,17 @@ pub(crate) async fn transfer_to_a_live_agent_goes_to_the_default_number(
 ) -> anyhow::Result<()> {
     let request = "Transfer me to a live agent.";
     default_transfer(&world, PhoneSettings::callee(), &[], request).await
+}
+
+pub(crate) async fn a_refer_target_may_say_user_phone(world: World) -> anyhow::Result<()> {
+    world.set("SIP_USER_PHONE", "true")?;
+    let (live_agent, mut call) = tokio::try_join!(
+        world.phone(PhoneSettings::live_agent()),
+        Call::placed(&world, PhoneSettings::callee())
+    )?;
+    call.ask_for_transfer("Transfer me.").await?;
+    let caller = Some(LIVEKIT_SIP);
+    expect_transferred_by(&world, &call, &live_agent, caller, ";user=phone").await
 }
 
 async fn default_transfer(

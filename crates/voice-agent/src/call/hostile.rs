@@ -24,7 +24,7 @@ use crate::conversation::{
     Action, DialoguePolicy, LlmBrain, PolicySettings, Reply, TransferRequest,
 };
 
-use transfer_core::{PhoneNumber, ReferTarget, SipDomain};
+use transfer_core::{PhoneNumber, ReferTarget, SipDomain, UserParameter};
 
 const CORPUS: &str = include_str!("hostile/corpus.tsv");
 
@@ -164,6 +164,7 @@ impl Operator {
             greeting: "Good day.".to_owned(),
             default_transfer: Some(transfer_to.unwrap_or_else(|| DEFAULT.parse().unwrap())),
             sip_domain: self.sip_domain(),
+            user_parameter: UserParameter::Absent,
             gate: TransferGate::new(policy, Arc::default()),
             plan: TransferPlan::new(TransferMode::Cold, Fallback::Bridge, []),
             hold: false,

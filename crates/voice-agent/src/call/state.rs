@@ -12,7 +12,7 @@ use std::{
 
 use transfer_core::{
     DialFailure, Doubt, PhoneNumber, ReferTarget, SipDomain, TransferAnswer, TransferFailure,
-    TransferPlan, Verdict,
+    TransferPlan, UserParameter, Verdict,
 };
 
 use super::{
@@ -72,6 +72,7 @@ pub(crate) struct CallSettings {
     pub(crate) default_transfer: Option<PhoneNumber>,
     /// The carrier's domain for the `Refer-To` URI.
     pub(crate) sip_domain: Option<SipDomain>,
+    pub(crate) user_parameter: UserParameter,
     /// Whom callers may reach.
     pub(crate) gate: TransferGate,
     /// How a transfer is done, and what is tried when it does not work.
@@ -601,7 +602,8 @@ impl Call {
             let request = handover.request().to_owned();
             match step {
                 Step::Refer(number) => {
-                    let target = ReferTarget::new(number, self.settings.sip_domain.as_ref());
+                    let target = ReferTarget::new(number, self.settings.sip_domain.as_ref())
+                        .with_user(self.settings.user_parameter);
                     let identity = self.identity.clone().unwrap_or_default();
                     self.outputs.push_back(Output::Refer {
                         identity,

@@ -610,6 +610,7 @@ impl TestCall {
             greeting: "Good day.".to_owned(),
             default_transfer: Some("+15550009999".parse().unwrap()),
             sip_domain: Some("sip.example.net".parse().unwrap()),
+            user_parameter: UserParameter::Absent,
             gate: TransferGate::default(),
             plan: TransferPlan::new(
                 TransferMode::Cold,
