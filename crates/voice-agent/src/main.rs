@@ -4,14 +4,14 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use sip_config::Environment;
+use sip_config::{Environment, exec_doctor};
 use tokio::{runtime::Runtime, select};
 use tracing::{info, warn};
 use transfer_core::policy::Confirmation;
 use url::Url;
 use voice_agent::{
     Agent, Speech,
-    cli::{Cli, Settings, start_logging},
+    cli::{Cli, Command, Mode, Settings, start_logging},
     shutdown::follow_signals,
     worker::{
         self, Shutdown, WorkerSettings, registration::RegistrationSettings, socket::Endpoint,
@@ -23,7 +23,7 @@ const BAD_SETTINGS: u8 = 2;
 
 #[expect(clippy::print_stderr, reason = "there may be no log yet")]
 fn main() -> ExitCode {
-    let settings = match settings(Cli::parse()) {
+    let settings = match settings(Cli::parse().command) {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("{error:#}");
@@ -40,8 +40,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn settings(cli: Cli) -> anyhow::Result<Settings> {
-    Ok(cli.command.settings(Environment::load()?)?)
+fn settings(command: Command) -> anyhow::Result<Settings> {
+    let (mode, args) = match command {
+        Command::Dev(args) => (Mode::Dev, args),
+        Command::Start(args) => (Mode::Start, args),
+        Command::Doctor { args } => return Err(exec_doctor(&args).into()),
+    };
+    Ok(args.settings(mode, Environment::load()?)?)
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
