@@ -65,6 +65,8 @@ pub struct TransferSettings {
     /// Who stands in for the default number, in order.
     pub next: Vec<PhoneNumber>,
     pub hold_sound: HoldSound,
+    /// Where notes to call somebody back are kept; `None`: nobody is offered a call back.
+    pub callback_file: Option<PathBuf>,
 }
 
 /// What a caller hears who waits for the transfer target.
@@ -212,11 +214,13 @@ impl TransferSettings {
                 .collect::<Result<Vec<_>, _>>()
         });
         let hold_sound = reader.optional("TRANSFER_HOLD_SOUND", hold_sound);
+        let callback_file = reader.optional("CALLBACK_FILE", path);
         Self {
             mode: mode.unwrap_or_default(),
             fallback: fallback.unwrap_or_default(),
             next: next.unwrap_or_default(),
             hold_sound: hold_sound.unwrap_or_default(),
+            callback_file,
         }
     }
 }
@@ -233,9 +237,7 @@ impl Settings for DialerSettings {
 
 impl Settings for SpeechSettings {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let models_dir = reader.optional("SPEECH_MODELS_DIR", |value| {
-            Ok::<_, &'static str>(PathBuf::from(value.trim()))
-        });
+        let models_dir = reader.optional("SPEECH_MODELS_DIR", path);
         let models_dir = match models_dir {
             Some(models_dir) => models_dir,
             None => default_models_dir(
@@ -272,6 +274,10 @@ impl LlmSettings {
             model: model.unwrap_or_else(|| OPENAI_LLM_MODEL.to_owned()),
         })
     }
+}
+
+fn path(value: &str) -> Result<PathBuf, &'static str> {
+    Ok(PathBuf::from(value.trim()))
 }
 
 fn base_url(value: &str) -> Result<Url, &'static str> {

@@ -343,6 +343,17 @@ pub const VARIABLES: &[Variable] = &[
         unused: false,
     },
     Variable {
+        name: "CALLBACK_FILE",
+        aliases: &[],
+        group: AGENT,
+        doc: "Where notes of callers who want to be called back are added; without it nobody is offered that",
+        expected: "a file, in a folder that exists",
+        needed_by: "voice-agent",
+        example: "/var/lib/voice-agent/callbacks.jsonl",
+        optional: true,
+        unused: false,
+    },
+    Variable {
         name: "TTS_PROVIDER",
         aliases: &[],
         group: SPEECH,

@@ -36,7 +36,7 @@ pub use dial::DialFailure;
 pub use idempotency_key::{IdempotencyKey, IdempotencyKeyError};
 pub use job_metadata::{JobMetadata, MetadataWarning, ParseJobMetadataError};
 pub use phone_number::{
-    ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity, mask_digits,
+    ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity, mask_digits, number_of,
 };
 pub use refer_target::{ParseReferTargetError, ReferTarget, UserParameter};
 pub use sip_domain::{ParseSipDomainError, SipDomain};

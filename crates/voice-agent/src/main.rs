@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use transfer_core::policy::Confirmation;
 use url::Url;
 use voice_agent::{
-    Agent, Speech,
+    Agent, CallbackFile, Speech,
     cli::{Cli, Command, Mode, Settings, start_logging},
     shutdown::follow_signals,
     worker::{
@@ -70,6 +70,8 @@ fn run(settings: Settings) -> anyhow::Result<()> {
             "a spoken number that is understood the same way twice is transferred to without a question (TRANSFER_CONFIRM=false)"
         );
     }
+    let callbacks = settings.agent.transfer.callback_file.clone();
+    let callbacks = callbacks.map(CallbackFile::open).transpose()?;
     let speech = Speech::load(&settings.agent)?;
     let worker = WorkerSettings {
         endpoint: Endpoint {
@@ -82,7 +84,12 @@ fn run(settings: Settings) -> anyhow::Result<()> {
             load_limit: settings.mode.load_limit(),
         },
     };
-    let agent = Arc::new(Agent::new(&settings.livekit, settings.agent, speech));
+    let agent = Arc::new(Agent::new(
+        &settings.livekit,
+        settings.agent,
+        speech,
+        callbacks,
+    ));
     let shutdown = Shutdown::default();
     Runtime::new()?.block_on(async {
         select! {

@@ -196,6 +196,7 @@ impl Operator {
                 Output::Refer { target, .. } => left = Some(target.to_string()),
                 Output::CallTarget { number, .. } => left = Some(number.to_string()),
                 Output::Dial
+                | Output::KeepNote { .. }
                 | Output::Think(_)
                 | Output::Say(..)
                 | Output::StopSpeaking

@@ -120,6 +120,10 @@ pub(crate) enum Input {
     Replied(Reply),
     /// The utterance of [`Output::Say`] was played to its last sample.
     Spoke(Utterance),
+    /// Whether [`Output::KeepNote`] was done.
+    Noted {
+        kept: bool,
+    },
     /// LiveKit's answer to [`Output::Refer`].
     Transferred(TransferAnswer),
     /// The result of [`Output::CallTarget`].
@@ -161,6 +165,14 @@ pub(crate) enum Output {
     CallTarget {
         number: PhoneNumber,
         request: String,
+    },
+    /// Write down that the caller wants to be called back.
+    KeepNote {
+        /// Of the caller.
+        identity: String,
+        wanted: PhoneNumber,
+        cause: TransferFailure,
+        message: Option<String>,
     },
     /// Take the transfer target out of the room.
     DismissTarget(PhoneNumber),
@@ -216,6 +228,8 @@ enum Phase {
         then: Next,
     },
     HandingOver(Handover),
+    /// A note is being written down; that takes milliseconds.
+    Noting,
     Ended,
 }
 
@@ -228,6 +242,9 @@ enum Next {
     HandOver {
         number: PhoneNumber,
         plan: TransferPlan,
+    },
+    KeepNote {
+        message: Option<String>,
     },
 }
 
@@ -256,6 +273,10 @@ pub(crate) struct Call {
     entering: bool,
     /// What came while the conversation was thinking: all keys, and the latest turn.
     waiting: VecDeque<Heard>,
+    /// Whom the caller was to reach by the last transfer.
+    wanted: Option<PhoneNumber>,
+    /// Why that transfer failed, all that stood in included.
+    failure: Option<TransferFailure>,
     /// No REFER before, because an unconfirmed one may be alive.
     no_transfer_before: Option<Instant>,
     utterances: u32,
@@ -282,6 +303,8 @@ impl Call {
             request: String::new(),
             entering: false,
             waiting: VecDeque::new(),
+            wanted: None,
+            failure: None,
             no_transfer_before: None,
             utterances: 0,
             outputs,
@@ -304,7 +327,7 @@ impl Call {
             Phase::Answered { greet_at } => Some(*greet_at),
             Phase::Listening { until } => Some(*until),
             Phase::HandingOver(handover) => handover.poll_timeout(),
-            Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => None,
+            Phase::Thinking | Phase::Speaking { .. } | Phase::Noting | Phase::Ended => None,
         }
     }
 
@@ -323,7 +346,7 @@ impl Call {
                 handover.handle_timeout();
                 self.follow(now);
             }
-            Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => {}
+            Phase::Thinking | Phase::Speaking { .. } | Phase::Noting | Phase::Ended => {}
         }
     }
 
@@ -359,6 +382,11 @@ impl Call {
             Input::Turn { first, second } => self.turn(now, first, second),
             Input::Replied(reply) => self.replied(now, reply),
             Input::Spoke(spoken) => self.spoke(now, spoken),
+            Input::Noted { kept } => {
+                if matches!(self.phase, Phase::Noting) {
+                    self.think(Heard::Noted { kept });
+                }
+            }
             Input::Transferred(answer) => {
                 self.hand_over(now, |handover| handover.answered(now, answer));
             }
@@ -421,6 +449,7 @@ impl Call {
             | Phase::Answered { .. }
             | Phase::Listening { .. }
             | Phase::Thinking
+            | Phase::Noting
             | Phase::Speaking { .. } => self.end(Outcome::PhoneLeft),
             Phase::Ended => {}
         }
@@ -438,7 +467,11 @@ impl Call {
                 };
             }
             Phase::HandingOver(_) => self.hand_over(now, Handover::speech_started),
-            Phase::Connecting | Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => {}
+            Phase::Connecting
+            | Phase::Thinking
+            | Phase::Speaking { .. }
+            | Phase::Noting
+            | Phase::Ended => {}
         }
     }
 
@@ -457,6 +490,7 @@ impl Call {
                 | Phase::Thinking
                 | Phase::Speaking { .. }
                 | Phase::HandingOver(_)
+                | Phase::Noting
                 | Phase::Ended => {}
             }
             return;
@@ -495,7 +529,11 @@ impl Call {
                 self.think(heard);
             }
             Phase::Thinking => self.waiting.push_back(heard),
-            Phase::Connecting | Phase::Speaking { .. } | Phase::HandingOver(_) | Phase::Ended => {}
+            Phase::Connecting
+            | Phase::Speaking { .. }
+            | Phase::HandingOver(_)
+            | Phase::Noting
+            | Phase::Ended => {}
         }
     }
 
@@ -530,6 +568,7 @@ impl Call {
         let request = match action {
             Action::Listen => return Ok(Next::Listen),
             Action::HangUp => return Ok(Next::HangUp),
+            Action::KeepNote { message } => return Ok(Next::KeepNote { message }),
             Action::Transfer(request) => request,
         };
         self.can_transfer(now)?;
@@ -561,6 +600,7 @@ impl Call {
             | Phase::Thinking
             | Phase::Speaking { .. }
             | Phase::HandingOver(_)
+            | Phase::Noting
             | Phase::Ended => {}
         }
     }
@@ -574,8 +614,11 @@ impl Call {
                 }
             }
             Next::HangUp => self.end(Outcome::AgentHungUp),
+            Next::KeepNote { message } => self.keep_note(message),
             Next::HandOver { number, plan } => match self.can_transfer(now) {
                 Ok(()) => {
+                    self.wanted = Some(number.clone());
+                    self.failure = None;
                     let request = std::mem::take(&mut self.request);
                     let handover = Handover::begin(plan, number, request, self.settings.hold);
                     self.phase = Phase::HandingOver(handover);
@@ -584,6 +627,20 @@ impl Call {
                 Err(cause) => self.think(Heard::TransferFailed(cause)),
             },
         }
+    }
+
+    fn keep_note(&mut self, message: Option<String>) {
+        let (Some(wanted), Some(cause)) = (self.wanted.clone(), self.failure) else {
+            self.think(Heard::Noted { kept: false });
+            return;
+        };
+        self.phase = Phase::Noting;
+        self.outputs.push_back(Output::KeepNote {
+            identity: self.identity.clone().unwrap_or_default(),
+            wanted,
+            cause,
+            message,
+        });
     }
 
     /// Lets `event` happen to the transfer that is going on, if one is.
@@ -623,6 +680,9 @@ impl Call {
                 Step::StopSpeaking => self.outputs.push_back(Output::StopSpeaking),
                 Step::Audience(audience) => self.outputs.push_back(Output::Audience(audience)),
                 Step::Return(heard) => {
+                    if let Heard::TransferFailed(cause) = heard {
+                        self.failure = Some(cause);
+                    }
                     if let Heard::TransferUnconfirmed(Doubt::TimedOut | Doubt::AnswerLost) = heard {
                         self.no_transfer_before = Some(now + UNCONFIRMED_LIMIT);
                     }
@@ -665,6 +725,7 @@ impl Call {
             | Heard::KeysEnded
             | Heard::Silence
             | Heard::TransferFailed(_)
+            | Heard::Noted { .. }
             | Heard::TransferUnconfirmed(_) => 0,
         };
         self.entering = matches!(heard, Heard::Key(_));
@@ -681,7 +742,7 @@ impl Call {
 /// The notice of a transfer is heard in full; everything else gives way to the person.
 fn is_interruptible(then: &Next) -> bool {
     match then {
-        Next::Listen | Next::HangUp => true,
+        Next::Listen | Next::HangUp | Next::KeepNote { .. } => true,
         Next::HandOver { .. } => false,
     }
 }

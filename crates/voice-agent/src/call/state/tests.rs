@@ -596,6 +596,64 @@ fn a_leg_that_is_no_longer_active_after_the_notice_is_not_transferred() {
     assert_eq!(call.outputs(), [refused]);
 }
 
+#[test]
+fn a_note_says_whom_the_caller_wanted_and_why_nobody_was_reached() {
+    let mut call = TestCall::listening();
+    call.reply_to("Transfer me.", None, to_default());
+    call.outputs();
+    // The default number is busy, and who stands in does not answer.
+    call.handle(Input::Transferred(TransferFailure::TargetBusy.into()));
+    call.outputs();
+    call.spoke();
+    call.outputs();
+    call.handle(Input::Transferred(TransferFailure::TargetNoAnswer.into()));
+    let failed = Heard::TransferFailed(TransferFailure::TargetNoAnswer);
+    assert_eq!(call.outputs(), [Output::Think(failed)]);
+    call.handle(Input::Replied(reply(Some("Call back?"), Action::Listen)));
+    call.outputs();
+    call.spoke();
+    let message = Some("It is about order seven.".to_owned());
+
+    call.reply_to(
+        "It is about order seven.",
+        None,
+        Action::KeepNote {
+            message: message.clone(),
+        },
+    );
+
+    assert_eq!(
+        call.outputs(),
+        [Output::KeepNote {
+            identity: "sip_+15550001111".to_owned(),
+            wanted: "+15550009999".parse().unwrap(),
+            cause: TransferFailure::TargetNoAnswer,
+            message,
+        }]
+    );
+    call.handle(turn("Hello?"));
+    call.elapse(SILENCE);
+    assert_eq!(call.outputs(), [], "it is being written");
+    call.handle(Input::Noted { kept: true });
+    assert_eq!(call.outputs(), [Output::Think(Heard::Noted { kept: true })]);
+    call.handle(Input::Replied(reply(Some("Noted."), Action::Listen)));
+    assert_eq!(call.said(), ["Noted."]);
+    call.handle(Input::Noted { kept: false });
+    assert_eq!(call.outputs(), [], "nothing was to be written");
+}
+
+#[test]
+fn without_a_failed_transfer_there_is_nothing_to_note() {
+    let mut call = TestCall::listening();
+
+    call.reply_to("Call me back.", None, Action::KeepNote { message: None });
+
+    assert_eq!(
+        call.outputs(),
+        [Output::Think(Heard::Noted { kept: false })]
+    );
+}
+
 /// A call with its clock.
 struct TestCall {
     call: Call,
