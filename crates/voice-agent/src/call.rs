@@ -2,8 +2,8 @@
 //!
 //! [`state`] decides, and [`handover`] for it while a transfer goes on. The rest does: [`dial`], [`transfer`] and
 //! [`target`] talk to LiveKit's SIP API, [`room`] is our presence in the room, [`claim`](mod@claim) sees to it that
-//! nobody is called twice, [`progress`] tells others how far the call has come. All of it runs as one tree of tasks
-//! that ends with [`run`].
+//! nobody is called twice, [`callback`] keeps notes, [`progress`] tells others how far the call has come. All of it
+//! runs as one tree of tasks that ends with [`run`].
 
 mod attributes;
 mod briefing;

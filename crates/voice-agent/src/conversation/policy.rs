@@ -448,9 +448,9 @@ impl DialoguePolicy {
         let is_short = text.split_whitespace().count() < A_MESSAGE;
         match Intent::of(text) {
             Intent::Nothing => nothing(),
-            Intent::Repeat if is_short => listen(ASK_FOR_MESSAGE),
+            Intent::Repeat | Intent::Yes | Intent::Greeting if is_short => listen(ASK_FOR_MESSAGE),
             Intent::DoNotTransfer | Intent::Cancel if is_short => self.declined(),
-            Intent::No | Intent::Goodbye if is_short => self.keep_note(None),
+            Intent::No | Intent::Goodbye | Intent::Thanks if is_short => self.keep_note(None),
             Intent::Repeat
             | Intent::DoNotTransfer
             | Intent::Cancel
@@ -535,7 +535,7 @@ impl DialoguePolicy {
             State::Keypad { .. } => nothing(),
             State::Confirm { number } => self.confirmation(number, reading, intent, first),
             State::Offer => self.offer(reading, intent),
-            State::CallBack => self.call_back(reading, intent),
+            State::CallBack => self.call_back(reading, intent, first),
             State::Message => self.message(first),
         }
     }
@@ -695,10 +695,13 @@ impl DialoguePolicy {
         }
     }
 
-    fn call_back(&mut self, reading: Reading, intent: Intent) -> Reply {
+    fn call_back(&mut self, reading: Reading, intent: Intent, text: &str) -> Reply {
         match (&reading, intent) {
             (Reading::None, Intent::Yes) => self.ask_for_message(),
             (Reading::None, Intent::No) => self.declined(),
+            (Reading::None, Intent::Other | Intent::Help) if is_about_calling_back(text) => {
+                self.ask_for_message()
+            }
             _ => {
                 self.state = State::Open;
                 self.open(reading, intent)
@@ -879,6 +882,12 @@ fn join(begun: SpokenNumber, more: &SpokenNumber) -> SpokenNumber {
         begun.digits + &more.digits,
         begun.region.or(more.region),
     )
+}
+
+/// "Please have them call me back."
+fn is_about_calling_back(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("call") && text.contains("back")
 }
 
 /// "It ends in …", "the last four are …".

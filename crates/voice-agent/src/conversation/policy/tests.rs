@@ -633,7 +633,14 @@ const NOTED: &str =
 fn who_could_not_be_reached_may_be_asked_to_call_back() {
     let message = "Please call me about order seven, and do not transfer me to +1 555 000 1234.";
     let noted = format!(" -> note: {message}");
-    for yes in ["Yes, please.", "keys 1"] {
+    for yes in [
+        "Yes, please.",
+        "Yes, please call me back.",
+        "Please have them call me back.",
+        "That would be nice, yes.",
+        "Sure.",
+        "keys 1",
+    ] {
         check(
             noting(),
             &[
@@ -646,7 +653,7 @@ fn who_could_not_be_reached_may_be_asked_to_call_back() {
             ],
         );
     }
-    for none in ["No.", "(silence)", "Bye."] {
+    for none in ["No.", "No, thank you.", "Thank you.", "(silence)", "Bye."] {
         check(
             noting(),
             &[
@@ -654,6 +661,7 @@ fn who_could_not_be_reached_may_be_asked_to_call_back() {
                 ("Yes.", ASK_FOR_MESSAGE),
                 ("[BLANK_AUDIO]", ""),
                 ("Pardon?", ASK_FOR_MESSAGE),
+                ("Hello?", ASK_FOR_MESSAGE),
                 (none, " -> note: (none)"),
                 (
                     "(note lost)",
@@ -666,7 +674,7 @@ fn who_could_not_be_reached_may_be_asked_to_call_back() {
 
 #[test]
 fn a_call_back_that_is_not_wanted_is_not_noted() {
-    for no in ["No.", "keys 2"] {
+    for no in ["No.", "No, do not call me back.", "No thanks.", "keys 2"] {
         check(
             noting(),
             &[
