@@ -30,6 +30,7 @@ fn main() -> std::process::ExitCode {
         transfer::a_refer_target_may_say_user_phone,
         transfer::transfer_to_the_spoken_number_over_g722,
         transfer::transfer_to_the_spoken_number_over_g711,
+        transfer::without_confirmation_the_spoken_number_is_transferred_to_at_once,
         transfer::carrier_refuses_refer_603_and_the_caller_talks_on,
         transfer::target_busy_486_and_the_caller_talks_on,
         policy::key_0_goes_to_the_default_number,

@@ -108,6 +108,21 @@ async fn spoken_transfer(world: World, codecs: Codecs, payload_type: u8) -> anyh
     Ok(())
 }
 
+pub(crate) async fn without_confirmation_the_spoken_number_is_transferred_to_at_once(
+    world: World,
+) -> anyhow::Result<()> {
+    world.set("TRANSFER_CONFIRM", "false")?;
+    let (target, live_agent, mut call) = tokio::try_join!(
+        world.phone(PhoneSettings::target()),
+        world.phone(PhoneSettings::live_agent()),
+        Call::placed(&world, PhoneSettings::callee())
+    )?;
+    call.ask_for_at_once(TARGET_NUMBER, REQUEST).await?;
+    expect_transferred(&world, &call, &target, Some(LIVEKIT_SIP)).await?;
+    ensure!(!live_agent.has_rung(), "the default number must not ring");
+    Ok(())
+}
+
 pub(crate) async fn carrier_refuses_refer_603_and_the_caller_talks_on(
     world: World,
 ) -> anyhow::Result<()> {
