@@ -1,6 +1,6 @@
 //! A call between the agent and a person with a phone, as the person lives through it.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use crate::{
     phone::{CallId, Leg, Phone, PhoneSettings},
@@ -33,16 +33,23 @@ impl Call {
     /// Sets up the trunk, starts the worker and the callee's phone, runs the dialer, answers, and listens to
     /// the greeting.
     pub async fn placed(world: &World, callee: PhoneSettings) -> anyhow::Result<Self> {
+        Self::placed_with(world, callee, &[]).await
+    }
+
+    /// As [`placed`](Self::placed), with more arguments for the dialer.
+    pub async fn placed_with(
+        world: &World,
+        callee: PhoneSettings,
+        args: &[&str],
+    ) -> anyhow::Result<Self> {
         let worker = async {
             world.trunk().await?;
             world.worker().await
         };
         let (worker, phone) = tokio::try_join!(worker, world.phone(callee))?;
         let dialer = async {
-            world
-                .run("dialer", &["--to", phone.settings().number])
-                .await?
-                .expect_success()
+            let args = [&["--to", phone.settings().number], args].concat();
+            world.run("dialer", &args).await?.expect_success()
         };
         let answered = async {
             let id = phone
@@ -139,6 +146,27 @@ impl Call {
         }
         bail!(
             "the agent never read back {number}; it said: {:#?}",
+            self.said
+        )
+    }
+
+    /// Asks for a transfer to `number` in the words `request`, until the agent gives notice of that one without a
+    /// question; one in doubt, which it asks about, is rejected and asked for again.
+    pub async fn ask_for_at_once(&mut self, number: &str, request: &str) -> anyhow::Result<()> {
+        for _ in 0..PATIENCE {
+            let answer = self.tell(request).await?;
+            // "One moment please" is no part of the number.
+            let told = digits(answer.split(" now.").next().unwrap_or_default());
+            if answer.contains(NOTICE) {
+                ensure!(told == digits(number), "the notice: {answer}");
+                return Ok(());
+            }
+            if !told.is_empty() {
+                self.tell("No, that is wrong.").await?;
+            }
+        }
+        bail!(
+            "the agent never understood {number} twice; it said: {:#?}",
             self.said
         )
     }

@@ -43,16 +43,22 @@ pub async fn expect_one_dial(
     Ok(())
 }
 
-/// Asserts that LiveKit sent exactly one REFER, and returns its `Refer-To`.
-pub async fn refer_target(capture: &Capture) -> anyhow::Result<String> {
+/// Asserts that LiveKit sent exactly one REFER, and returns it.
+pub async fn refer(capture: &Capture) -> anyhow::Result<SipMessage> {
     let refers = requests(capture, |message| {
         message.from == LIVEKIT_SIP && message.request() == Some("REFER")
     })
     .await?;
-    let [refer] = refers.as_slice() else {
-        anyhow::bail!("one REFER was to be sent, not {refers:#?}")
-    };
-    Ok(refer
+    match <[_; 1]>::try_from(refers) {
+        Ok([refer]) => Ok(refer),
+        Err(refers) => anyhow::bail!("one REFER was to be sent, not {refers:#?}"),
+    }
+}
+
+/// Asserts that LiveKit sent exactly one REFER, and returns its `Refer-To`.
+pub async fn refer_target(capture: &Capture) -> anyhow::Result<String> {
+    Ok(refer(capture)
+        .await?
         .header("Refer-To")
         .context("a REFER carries Refer-To")?
         .to_owned())

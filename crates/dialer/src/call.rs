@@ -31,7 +31,7 @@ pub(crate) fn plan(args: &Args, settings: DialerSettings) -> Result<Call, Dialer
     };
     let parse_optional =
         |flag, text: &Option<String>| text.as_ref().map(|text| parse(flag, text)).transpose();
-    let number = parse("--to", &args.to)?;
+    let number = parse("--to", args.to())?;
     let metadata = JobMetadata {
         phone_number: Some(number.clone()),
         sip_headers: args

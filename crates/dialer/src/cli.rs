@@ -1,14 +1,18 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use transfer_core::{IdempotencyKey, SipHeader};
 
 /// Has the voice agent call somebody
 #[derive(Debug, Parser)]
 #[command(
     max_term_width = 100,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    subcommand_negates_reqs = true,
     after_help = "\
 Reads LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET from the environment, .env.local or .env.
 
@@ -36,9 +40,12 @@ With --wait, and when the call of an idempotency key is over:
   22   cut off: the worker was shut down, or somebody ended the room"
 )]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Phone number to call, such as +919876543210
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) to: String,
+    #[arg(long, value_name = "NUMBER", required = true)]
+    to: Option<String>,
 
     /// Caller number to show, if the carrier allows it [default: the trunk's own]
     #[arg(long, value_name = "NUMBER")]
@@ -77,7 +84,28 @@ pub(crate) struct Args {
     pub(crate) dry_run: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check everything that a call needs: runs `trunk-setup doctor`, with its options and exit code
+    #[command(disable_help_flag = true)]
+    Doctor {
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "OPTIONS"
+        )]
+        args: Vec<OsString>,
+    },
+}
+
 impl Args {
+    /// Returns whom to call.
+    pub(crate) fn to(&self) -> &str {
+        self.to
+            .as_deref()
+            .expect("clap requires --to where there is no subcommand")
+    }
+
     /// Returns how long to wait for a worker.
     pub(crate) fn worker_timeout(&self) -> Duration {
         Duration::from_secs(self.worker_timeout)

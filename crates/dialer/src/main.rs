@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use sip_config::exec_doctor;
 
-use crate::cli::Args;
+use crate::cli::{Args, Command};
 use crate::dispatch::Opened;
 use crate::ending::Ending;
 use crate::error::DialerError;
@@ -20,9 +21,16 @@ mod output;
 mod room_name;
 mod watch;
 
+/// There is nobody to do the checks: usage, as clap has it.
+const NO_DOCTOR: u8 = 2;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Command::Doctor { args }) = &args.command {
+        output::no_doctor(&exec_doctor(args));
+        return ExitCode::from(NO_DOCTOR);
+    }
     let code = match run(&args).await {
         Ok(ending) => ending.map_or(0, Ending::exit_code),
         Err(error) => {

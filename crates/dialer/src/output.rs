@@ -13,6 +13,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use serde::Serialize;
+use sip_config::ExecDoctorError;
 use transfer_core::{CallOutcome, JobMetadata};
 
 use crate::call::Call;
@@ -152,6 +153,14 @@ pub(crate) fn ended(args: &Args, ending: Ending, elapsed: Option<Duration>) {
 /// Prints a warning while the call goes on.
 pub(crate) fn warning(error: &DialerError) {
     eprintln!("warning: {error}");
+}
+
+/// Says who does the checks, and why they are not done.
+pub(crate) fn no_doctor(error: &ExecDoctorError) {
+    match error.source() {
+        Some(cause) => eprintln!("\u{274c} {error}: {cause}"),
+        None => eprintln!("\u{274c} {error}"),
+    }
 }
 
 /// Prints the failure with its cause, and what to do about it.

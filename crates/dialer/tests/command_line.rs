@@ -38,6 +38,10 @@ fn help_documents_flags_and_exit_codes() {
         Has the voice agent call somebody
 
         Usage: dialer [OPTIONS] --to <NUMBER>
+               dialer <COMMAND>
+
+        Commands:
+          doctor  Check everything that a call needs: runs `trunk-setup doctor`, with its options and exit code
 
         Options:
               --to <NUMBER>               Phone number to call, such as +919876543210
@@ -272,4 +276,55 @@ fn a_server_that_is_not_there_is_named() {
             hint: check LIVEKIT_URL, and that the server is running
         "#]],
     );
+}
+
+/// A folder with the built program, as `cargo` puts it beside the others.
+fn alone() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_dialer"), dir.path().join("dialer"))
+        .expect("a second name");
+    dir
+}
+
+fn doctor(dir: &tempfile::TempDir, args: &[&str]) -> Output {
+    Command::new(dir.path().join("dialer"))
+        .arg("doctor")
+        .args(args)
+        .env_clear()
+        .current_dir(dir.path())
+        .output()
+        .expect("the built binary starts")
+}
+
+#[test]
+fn doctor_is_what_trunk_setup_beside_it_says() {
+    let dir = alone();
+    let beside = dir.path().join("trunk-setup");
+    std::fs::write(&beside, "#!/bin/sh\necho \"$@\"\nexit 7\n").expect("a script");
+    let runnable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&beside, runnable).expect("a script to run");
+
+    let output = doctor(&dir, &["--test-call", "+15550001234", "--json", "--help"]);
+
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "doctor --test-call +15550001234 --json --help\n"
+    );
+    assert_eq!(output.status.code(), Some(7));
+}
+
+#[test]
+fn doctor_without_trunk_setup_says_what_to_run() {
+    let dir = alone();
+
+    let output = doctor(&dir, &["--json"]);
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("cargo run -p trunk-setup -- doctor"),
+        "{said}"
+    );
+    assert!(said.contains("No such file or directory"), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use transfer_core::{
-    AGENT_NAME, Fallback, PhoneNumber, Region, SipDomain, TransferMode, policy::TransferRules,
+    AGENT_NAME, Fallback, PhoneNumber, Region, SipDomain, TransferMode, UserParameter,
+    policy::TransferRules,
 };
 use url::Url;
 
@@ -37,6 +38,8 @@ pub struct AgentSettings {
     pub trunk_id: String,
     /// The domain of refer targets; `tel:` targets are sent without.
     pub sip_domain: Option<SipDomain>,
+    /// How refer targets in that domain are written.
+    pub user_parameter: UserParameter,
     /// Where "Transfer me." leads.
     pub default_transfer_number: Option<PhoneNumber>,
     /// Whom callers may be transferred to.
@@ -62,6 +65,8 @@ pub struct TransferSettings {
     /// Who stands in for the default number, in order.
     pub next: Vec<PhoneNumber>,
     pub hold_sound: HoldSound,
+    /// Where notes to call somebody back are kept; `None`: nobody is offered a call back.
+    pub callback_file: Option<PathBuf>,
 }
 
 /// What a caller hears who waits for the transfer target.
@@ -140,6 +145,7 @@ impl Settings for AgentSettings {
         let region = dialer.as_ref().and_then(|dialer| dialer.default_region);
         let trunk_id = reader.required("OUTBOUND_TRUNK_ID", variables::trunk_id);
         let sip_domain = reader.optional("VOBIZ_SIP_DOMAIN", str::parse);
+        let user_parameter = variables::user_parameter(reader);
         let default_transfer_number = reader.optional("DEFAULT_TRANSFER_NUMBER", |value| {
             PhoneNumber::parse(value, region)
         });
@@ -157,6 +163,7 @@ impl Settings for AgentSettings {
             agent_name: dialer.agent_name,
             trunk_id: trunk_id?,
             sip_domain,
+            user_parameter,
             default_transfer_number,
             transfer_rules,
             default_region: dialer.default_region,
@@ -207,11 +214,13 @@ impl TransferSettings {
                 .collect::<Result<Vec<_>, _>>()
         });
         let hold_sound = reader.optional("TRANSFER_HOLD_SOUND", hold_sound);
+        let callback_file = reader.optional("CALLBACK_FILE", path);
         Self {
             mode: mode.unwrap_or_default(),
             fallback: fallback.unwrap_or_default(),
             next: next.unwrap_or_default(),
             hold_sound: hold_sound.unwrap_or_default(),
+            callback_file,
         }
     }
 }
@@ -228,9 +237,7 @@ impl Settings for DialerSettings {
 
 impl Settings for SpeechSettings {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let models_dir = reader.optional("SPEECH_MODELS_DIR", |value| {
-            Ok::<_, &'static str>(PathBuf::from(value.trim()))
-        });
+        let models_dir = reader.optional("SPEECH_MODELS_DIR", path);
         let models_dir = match models_dir {
             Some(models_dir) => models_dir,
             None => default_models_dir(
@@ -267,6 +274,10 @@ impl LlmSettings {
             model: model.unwrap_or_else(|| OPENAI_LLM_MODEL.to_owned()),
         })
     }
+}
+
+fn path(value: &str) -> Result<PathBuf, &'static str> {
+    Ok(PathBuf::from(value.trim()))
 }
 
 fn base_url(value: &str) -> Result<Url, &'static str> {

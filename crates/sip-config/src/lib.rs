@@ -18,6 +18,7 @@
 //! [`VARIABLES`] lists all variables; `.env.example` is made of it.
 
 mod agent;
+mod doctor;
 mod env_file;
 mod environment;
 mod error;
@@ -30,6 +31,7 @@ pub use agent::{
     AgentSettings, DialerSettings, HoldSound, LlmSettings, LogLevel, SpeechSettings,
     TransferNumberSettings, TransferSettings,
 };
+pub use doctor::{ExecDoctorError, exec_doctor};
 pub use env_file::{EnvFile, EnvFileError};
 pub use environment::{Environment, LoadError, Reader, Settings};
 pub use error::{Fault, Problem, SettingsError};

@@ -1,9 +1,10 @@
 //! Whom callers may be transferred to.
 
-use transfer_core::policy::{Destination, DestinationName, TransferRules};
+use transfer_core::policy::{Confirmation, Destination, DestinationName, TransferRules};
 use transfer_core::{PhoneNumber, Region};
 
 use crate::environment::{ParseError, Reader};
+use crate::variables;
 
 /// Every variable that begins with it and is no setting is the number of a department.
 const PREFIX: &str = "TRANSFER_";
@@ -49,6 +50,7 @@ pub(crate) fn rules(
     let max_per_day = reader.optional("TRANSFER_MAX_PER_DAY", |value| {
         up_to(MOST_PER_DAY, value).ok_or("it is not a whole number from 1 to 100000")
     });
+    let confirmation = reader.optional("TRANSFER_CONFIRM", confirmation);
     let defaults = TransferRules::default();
     TransferRules {
         default_number,
@@ -56,6 +58,7 @@ pub(crate) fn rules(
         allow,
         max_per_call: max_per_call.unwrap_or(defaults.max_per_call),
         max_per_day,
+        confirmation: confirmation.unwrap_or_default(),
     }
 }
 
@@ -85,6 +88,13 @@ fn destination(
     let name: DestinationName = variable.trim_start_matches(PREFIX).parse()?;
     let number = PhoneNumber::parse(value, region)?;
     Ok(Destination { name, number })
+}
+
+fn confirmation(value: &str) -> Result<Confirmation, &'static str> {
+    match variables::switch(value)? {
+        true => Ok(Confirmation::Always),
+        false => Ok(Confirmation::WhenInDoubt),
+    }
 }
 
 fn up_to(most: u32, value: &str) -> Option<u32> {

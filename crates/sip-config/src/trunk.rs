@@ -1,7 +1,7 @@
 //! The carrier's side: what the LiveKit trunk has to hold.
 
 use secrecy::SecretString;
-use transfer_core::{PhoneNumber, SipDomain};
+use transfer_core::{PhoneNumber, SipDomain, UserParameter};
 
 use crate::environment::{Reader, Settings};
 use crate::variables;
@@ -19,6 +19,8 @@ pub struct TrunkSettings {
     pub trunk_id: Option<String>,
     pub carrier: Carrier,
     pub number_format: NumberFormat,
+    /// How refer targets in the domain are written.
+    pub user_parameter: UserParameter,
     /// `None`: the trunk keeps what it has.
     pub transport: Option<Transport>,
     /// `None`: the trunk keeps what it has.
@@ -128,6 +130,7 @@ impl Settings for TrunkSettings {
         let trunk_id = reader.optional("OUTBOUND_TRUNK_ID", variables::trunk_id);
         let carrier = reader.optional("SIP_CARRIER", carrier);
         let number_format = reader.optional("SIP_NUMBER_FORMAT", number_format);
+        let user_parameter = variables::user_parameter(reader);
         let transport = reader.optional("SIP_TRANSPORT", transport);
         let media_encryption = reader.optional("SIP_MEDIA_ENCRYPTION", media_encryption);
         Some(Self {
@@ -138,6 +141,7 @@ impl Settings for TrunkSettings {
             trunk_id,
             carrier: carrier.unwrap_or_default(),
             number_format: number_format.unwrap_or_default(),
+            user_parameter,
             transport,
             media_encryption,
         })

@@ -1,7 +1,7 @@
 //! The table of all variables, and the parsers that several of them share.
 
 use secrecy::SecretString;
-use transfer_core::Region;
+use transfer_core::{Region, UserParameter};
 
 use crate::environment::Reader;
 
@@ -145,6 +145,17 @@ pub const VARIABLES: &[Variable] = &[
         unused: false,
     },
     Variable {
+        name: "SIP_USER_PHONE",
+        aliases: &[],
+        group: CARRIER,
+        doc: "Whether the target of a REFER says ;user=phone, which some carriers need to take it for a phone number",
+        expected: "true or false",
+        needed_by: "trunk-setup, voice-agent",
+        example: "false",
+        optional: true,
+        unused: false,
+    },
+    Variable {
         name: "SIP_TRANSPORT",
         aliases: &[],
         group: CARRIER,
@@ -277,6 +288,17 @@ pub const VARIABLES: &[Variable] = &[
         unused: false,
     },
     Variable {
+        name: "TRANSFER_CONFIRM",
+        aliases: &[],
+        group: AGENT,
+        doc: "Whether each number that a caller speaks needs a yes; with false only one that was not understood the same way twice",
+        expected: "true or false",
+        needed_by: "voice-agent",
+        example: "true",
+        optional: true,
+        unused: false,
+    },
+    Variable {
         name: "TRANSFER_MODE",
         aliases: &[],
         group: AGENT,
@@ -317,6 +339,17 @@ pub const VARIABLES: &[Variable] = &[
         expected: "dialtone, music or none",
         needed_by: "voice-agent",
         example: "dialtone",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "CALLBACK_FILE",
+        aliases: &[],
+        group: AGENT,
+        doc: "Where notes of callers who want to be called back are added; without it nobody is offered that",
+        expected: "a file, in a folder that exists",
+        needed_by: "voice-agent",
+        example: "/var/lib/voice-agent/callbacks.jsonl",
         optional: true,
         unused: false,
     },
@@ -410,6 +443,20 @@ pub(crate) fn unused(reader: &mut Reader<'_>) -> Vec<&'static str> {
 
 pub(crate) fn default_region(reader: &mut Reader<'_>) -> Option<Region> {
     reader.optional("DEFAULT_REGION", str::parse)
+}
+
+/// Takes `true` or `false`, in any case.
+pub(crate) fn switch(value: &str) -> Result<bool, &'static str> {
+    let value = value.trim().to_ascii_lowercase();
+    value.parse().map_err(|_| "it is neither true nor false")
+}
+
+/// How refer targets are written.
+pub(crate) fn user_parameter(reader: &mut Reader<'_>) -> UserParameter {
+    match reader.optional("SIP_USER_PHONE", switch) {
+        Some(true) => UserParameter::Phone,
+        Some(false) | None => UserParameter::Absent,
+    }
 }
 
 /// Takes a word: no spaces, no control characters.

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 use sip_config::{
     AgentSettings, DialerSettings, Environment, LiveKitSettings, TrunkSettings, VARIABLES,
 };
+use transfer_core::policy::Confirmation;
 
 const COMPLETE: &[(&str, &str)] = &[
     ("LIVEKIT_URL", "ws://127.0.0.1:7880"),
@@ -158,6 +159,26 @@ fn all_faults_come_in_one_report() {
             needed by: voice-agent
         looked in the environment; there is no .env.local or .env in this directory (start from .env.example)"#]]
     .assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_switch_is_true_or_false_and_nothing_else() {
+    let confirmation = |value: &str| {
+        let mut pairs: Vec<_> = COMPLETE
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        pairs.push(("TRANSFER_CONFIRM".to_owned(), value.to_owned()));
+        let agent: Result<AgentSettings, _> = Environment::from_pairs(pairs).settings();
+        agent.map(|agent| agent.transfer_rules.confirmation)
+    };
+    assert_eq!(confirmation("").unwrap(), Confirmation::Always);
+    assert_eq!(confirmation(" TRUE ").unwrap(), Confirmation::Always);
+    assert_eq!(confirmation("false").unwrap(), Confirmation::WhenInDoubt);
+    for value in ["no", "0", "falsch"] {
+        let error = confirmation(value).unwrap_err().to_string();
+        assert!(error.contains("neither true nor false"), "{error}");
+    }
 }
 
 #[test]

@@ -36,9 +36,9 @@ pub use dial::DialFailure;
 pub use idempotency_key::{IdempotencyKey, IdempotencyKeyError};
 pub use job_metadata::{JobMetadata, MetadataWarning, ParseJobMetadataError};
 pub use phone_number::{
-    ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity, mask_digits,
+    ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity, mask_digits, number_of,
 };
-pub use refer_target::{ParseReferTargetError, ReferTarget};
+pub use refer_target::{ParseReferTargetError, ReferTarget, UserParameter};
 pub use sip_domain::{ParseSipDomainError, SipDomain};
 pub use sip_header::{FORWARDED_PREFIX, SipHeader, SipHeaderError};
 pub use status::{SipStatus, TwirpFailure};

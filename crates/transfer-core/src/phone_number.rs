@@ -199,6 +199,11 @@ pub fn identity(number: &PhoneNumber) -> String {
     format!("sip_{number}")
 }
 
+/// Returns the number of which [`identity`] made this identity; `None` for a participant who came otherwise.
+pub fn number_of(identity: &str) -> Option<PhoneNumber> {
+    identity.strip_prefix("sip_")?.parse().ok()
+}
+
 /// A country or territory with a numbering plan (ISO 3166-1 alpha-2), for numbers in national form.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Region(country::Id);

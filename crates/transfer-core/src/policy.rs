@@ -44,6 +44,19 @@ pub struct TransferRules {
     pub max_per_call: u32,
     /// How many transfers all calls together may try within any 24 hours.
     pub max_per_day: Option<u32>,
+    /// Which of the numbers that callers speak are asked about.
+    pub confirmation: Confirmation,
+}
+
+/// Which numbers that a caller has spoken are read back and need a yes.
+///
+/// A number that was entered on the keypad or that a model named needs one either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confirmation {
+    #[default]
+    Always,
+    /// All but those that two recognitions of the same words understood alike.
+    WhenInDoubt,
 }
 
 impl Default for TransferRules {
@@ -54,6 +67,7 @@ impl Default for TransferRules {
             allow: None,
             max_per_call: ATTEMPTS_PER_CALL,
             max_per_day: None,
+            confirmation: Confirmation::Always,
         }
     }
 }

@@ -8,13 +8,25 @@ use crate::{ParsePhoneNumberError, ParseSipDomainError, PhoneNumber, Region, Sip
 ///
 /// Displays as `sip:+15550001234@sip.example.net`, or as `tel:+15550001234` when no domain is
 /// configured (RFC 3966).
-/// Being made of a [`PhoneNumber`] and a [`SipDomain`] it holds no space, control character, `;`,
-/// `%` or second host, and LiveKit accepts it as `transfer_to`.
+/// Being made of a [`PhoneNumber`], a [`SipDomain`] and a [`UserParameter`] it holds no space, control
+/// character, `%`, second host or parameter but ours, and LiveKit accepts it as `transfer_to`.
 /// `Debug` masks the number.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ReferTarget {
     number: PhoneNumber,
     domain: Option<SipDomain>,
+    user: UserParameter,
+}
+
+/// Whether a SIP URI says that its user part is a phone number (RFC 3261 §19.1.1).
+///
+/// A `tel:` URI always is one, and has no such parameter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UserParameter {
+    #[default]
+    Absent,
+    /// `;user=phone`
+    Phone,
 }
 
 impl ReferTarget {
@@ -23,7 +35,13 @@ impl ReferTarget {
         Self {
             number,
             domain: domain.cloned(),
+            user: UserParameter::Absent,
         }
+    }
+
+    /// Returns the same target with `;user=phone`, or without.
+    pub fn with_user(self, user: UserParameter) -> Self {
+        Self { user, ..self }
     }
 
     /// Parses what a person or a model named as the target: a number in any form that
@@ -66,9 +84,10 @@ impl ReferTarget {
     }
 
     fn uri(&self, number: &str) -> String {
-        match &self.domain {
-            Some(domain) => format!("sip:{number}@{domain}"),
-            None => format!("tel:{number}"),
+        match (&self.domain, self.user) {
+            (Some(domain), UserParameter::Absent) => format!("sip:{number}@{domain}"),
+            (Some(domain), UserParameter::Phone) => format!("sip:{number}@{domain};user=phone"),
+            (None, _) => format!("tel:{number}"),
         }
     }
 }

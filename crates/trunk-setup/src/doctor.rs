@@ -130,6 +130,7 @@ pub(crate) async fn examine(args: &DoctorArgs, environment: &Environment) -> Vec
                         callee,
                         target: &target,
                         domain: &trunk.domain,
+                        user: trunk.user_parameter,
                     };
                     let room = Room::new(livekit);
                     let finding = refer::probe(server, &room, &call).await;

@@ -218,6 +218,7 @@ pub(crate) fn update(
 #[cfg(test)]
 mod tests {
     use sip_config::{Carrier, NumberFormat};
+    use transfer_core::UserParameter;
 
     use super::*;
 
@@ -232,6 +233,7 @@ mod tests {
             trunk_id: trunk_id.map(ToOwned::to_owned),
             carrier: Carrier::Vobiz,
             number_format: NumberFormat::Plus,
+            user_parameter: UserParameter::Absent,
             transport: None,
             media_encryption: None,
         }

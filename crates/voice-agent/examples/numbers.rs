@@ -160,6 +160,9 @@ fn read_back(first: &str, second: &str, region: Option<Region>) -> Option<PhoneN
     policy.hear(said(first, has_number(first).then_some(second)));
     match policy.hear(said("Yes.", None)).then {
         Action::Transfer(TransferRequest::Number(number)) => Some(number),
-        Action::Transfer(TransferRequest::Default) | Action::Listen | Action::HangUp => None,
+        Action::Transfer(TransferRequest::Default)
+        | Action::KeepNote { .. }
+        | Action::Listen
+        | Action::HangUp => None,
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! [`state`] decides, and [`handover`] for it while a transfer goes on. The rest does: [`dial`], [`transfer`] and
 //! [`target`] talk to LiveKit's SIP API, [`room`] is our presence in the room, [`claim`](mod@claim) sees to it that
-//! nobody is called twice, [`progress`] tells others how far the call has come. All of it runs as one tree of tasks
-//! that ends with [`run`].
+//! nobody is called twice, [`callback`] keeps notes, [`progress`] tells others how far the call has come. All of it
+//! runs as one tree of tasks that ends with [`run`].
 
 mod attributes;
 mod briefing;
+mod callback;
 mod claim;
 mod dial;
 mod gate;
@@ -24,7 +25,7 @@ use std::{
     collections::HashMap,
     future::pending,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use livekit_api::services::{
@@ -34,20 +35,18 @@ use livekit_protocol::participant_info::Kind;
 use speech::Pcm;
 use tokio::{
     sync::{mpsc, watch},
-    task::{AbortHandle, JoinError, JoinSet},
+    task::{AbortHandle, JoinError, JoinSet, spawn_blocking},
     time::{sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, error, info, warn};
-use transfer_core::{CallOutcome, CallProgress, PhoneNumber, Verdict, identity, mask_digits};
-
-pub(crate) use self::{
-    claim::{Claim, Claimant, claim},
-    dial::DialSettings,
-    gate::TransferGate,
-    state::{CallSettings, Direction, Outcome},
+use transfer_core::{
+    CallOutcome, CallProgress, PhoneNumber, Verdict, identity, mask_digits, number_of,
 };
+
+pub use self::callback::{CallbackFile, CallbackFileError};
 use self::{
+    callback::Note,
     handover::Audience,
     progress::Progress,
     room::{Absence, Phone, Presence},
@@ -55,6 +54,12 @@ use self::{
     state::{Call, Input, Output},
     target::TargetCall,
     transfer::Refer,
+};
+pub(crate) use self::{
+    claim::{Claim, Claimant, claim},
+    dial::DialSettings,
+    gate::TransferGate,
+    state::{CallSettings, Direction, Outcome},
 };
 use crate::{
     audio::Speaker,
@@ -184,6 +189,8 @@ pub(crate) struct Setup {
     pub(crate) dial: Option<DialSettings>,
     pub(crate) call: CallSettings,
     pub(crate) transfers: Transfers,
+    /// Where it is noted who wants to be called back.
+    pub(crate) callbacks: Option<CallbackFile>,
     pub(crate) brain: Brain,
     pub(crate) voice: Voice,
     pub(crate) ears: Ears,
@@ -247,6 +254,7 @@ struct Shell {
     progress: Progress,
     dial: Option<DialSettings>,
     transfers: Transfers,
+    callbacks: Option<CallbackFile>,
     audience: watch::Sender<Audience>,
     voice: Voice,
     attention: Attention,
@@ -315,6 +323,7 @@ impl Shell {
             progress,
             dial: setup.dial,
             transfers: setup.transfers,
+            callbacks: setup.callbacks,
             audience,
             voice: setup.voice,
             attention,
@@ -397,6 +406,21 @@ impl Shell {
                     send(&tell, Input::TargetCalled(result)).await;
                 });
             }
+            Output::KeepNote {
+                identity,
+                wanted,
+                cause,
+                message,
+            } => {
+                self.keep_note(Note {
+                    time: SystemTime::now(),
+                    room: self.room.clone(),
+                    caller: number_of(&identity),
+                    wanted,
+                    cause,
+                    message,
+                });
+            }
             Output::DismissTarget(number) => {
                 let (api, room) = (self.api.clone(), self.room.clone());
                 spawn(&mut self.tasks, async move {
@@ -426,6 +450,34 @@ impl Shell {
         spawn(&mut self.tasks, async move {
             let result = dial::dial(&api, &room, &dial).await;
             send(&tell, Input::Dialed(result)).await;
+        });
+    }
+
+    fn keep_note(&mut self, note: Note) {
+        let file = self.callbacks.clone();
+        // Begun here: a caller who hangs up in these milliseconds is called back all the same.
+        let written = spawn_blocking(move || file.map(|file| file.append(&note)));
+        let tell = self.tell.clone();
+        spawn(&mut self.tasks, async move {
+            let kept = match written.await {
+                Ok(Some(Ok(()))) => {
+                    info!("call-back note kept");
+                    true
+                }
+                Ok(Some(Err(error))) => {
+                    error!(%error, "the call-back note is lost: CALLBACK_FILE cannot be written");
+                    false
+                }
+                Ok(None) => {
+                    error!("the call-back note is lost: there is no CALLBACK_FILE");
+                    false
+                }
+                Err(error) => {
+                    error!(%error, "the call-back note is lost");
+                    false
+                }
+            };
+            send(&tell, Input::Noted { kept }).await;
         });
     }
 

@@ -1,6 +1,6 @@
 //! The command line, and what it and the environment make of a worker.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{ffi::OsString, io::IsTerminal as _, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use sip_config::{AgentSettings, Environment, LiveKitSettings, LogLevel, SettingsError};
@@ -33,6 +33,16 @@ pub enum Command {
     /// The first SIGTERM or SIGINT stops taking jobs and waits for running calls; the second one, or
     /// the end of `--drain-timeout`, hangs them up.
     Start(WorkerArgs),
+    /// Check everything that a call needs: runs `trunk-setup doctor`, with its options and exit code
+    #[command(disable_help_flag = true)]
+    Doctor {
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "OPTIONS"
+        )]
+        args: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -80,22 +90,18 @@ impl Mode {
     }
 }
 
-impl Command {
+impl WorkerArgs {
     /// Reads the settings; options win over the environment.
-    pub fn settings(self, environment: Environment) -> Result<Settings, SettingsError> {
-        let (mode, args) = match self {
-            Self::Dev(args) => (Mode::Dev, args),
-            Self::Start(args) => (Mode::Start, args),
-        };
+    pub fn settings(self, mode: Mode, environment: Environment) -> Result<Settings, SettingsError> {
         let environment = environment
-            .with("LIVEKIT_LOG_LEVEL", args.log_level)
-            .with("LIVEKIT_URL", args.url)
-            .with("LIVEKIT_API_KEY", args.api_key)
-            .with("LIVEKIT_API_SECRET", args.api_secret);
+            .with("LIVEKIT_LOG_LEVEL", self.log_level)
+            .with("LIVEKIT_URL", self.url)
+            .with("LIVEKIT_API_KEY", self.api_key)
+            .with("LIVEKIT_API_SECRET", self.api_secret);
         let (livekit, agent) = environment.settings::<(LiveKitSettings, AgentSettings)>()?;
         let drain_timeout = match mode {
             Mode::Dev => Duration::ZERO,
-            Mode::Start => Duration::from_secs(args.drain_timeout),
+            Mode::Start => Duration::from_secs(self.drain_timeout),
         };
         Ok(Settings {
             mode,

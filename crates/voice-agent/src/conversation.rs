@@ -6,13 +6,16 @@
 //! 1. "Transfer me." goes to the default number at once.
 //! 2. A number that was heard, or that a model named, is read back digit by digit, and only a yes
 //!    transfers. Two recognitions of the same audio must not contradict each other before it is read
-//!    back at all.
+//!    back at all. The operator may have the question left out for a number that the person asked for and
+//!    that both recognitions understood alike ([`Confirmation`](transfer_core::policy::Confirmation)).
 //! 3. A number that was entered on the keypad is read back too. Outside such an entry the key `0` goes
 //!    to the default number, `1` is yes and `2` is no.
 //! 4. A number that the operator's [`TransferPolicy`](transfer_core::policy::TransferPolicy)
 //!    refuses is refused at once, not read back. A department that the operator named is reached by its
 //!    name, without a question.
-//! 5. Nothing but a [`PhoneNumber`] leaves this module.
+//! 5. Where notes are kept, whoever could not be reached by any way that the operator has configured may
+//!    be asked to call back: a yes, and the next turn is the message, whatever it says.
+//! 6. No target but a [`PhoneNumber`] leaves this module.
 
 mod department;
 mod intent;
@@ -50,6 +53,8 @@ pub enum Heard {
     Silence,
     /// The transfer that the last reply asked for did not happen.
     TransferFailed(TransferFailure),
+    /// The note that the last reply asked for is written down, or is lost.
+    Noted { kept: bool },
     /// Nobody knows whether the transfer that the last reply asked for went through, and the person is still
     /// there.
     TransferUnconfirmed(Doubt),
@@ -89,6 +94,10 @@ pub struct Reply {
 pub enum Action {
     Listen,
     Transfer(TransferRequest),
+    /// Write down that the person wants to be called back by whom the last transfer did not reach.
+    KeepNote {
+        message: Option<String>,
+    },
     HangUp,
 }
 
@@ -113,6 +122,14 @@ impl Brain {
         match self {
             Self::Rules(policy) => policy.greeting(),
             Self::Llm(brain) => brain.greeting(),
+        }
+    }
+
+    /// Offers callers whom no transfer has connected to write down that they want to be called back.
+    pub fn take_notes(&mut self) {
+        match self {
+            Self::Rules(policy) => policy.take_notes(),
+            Self::Llm(brain) => brain.take_notes(),
         }
     }
 

@@ -15,8 +15,8 @@ use transfer_core::{
 use crate::{
     Speech,
     call::{
-        self, Api, CallSettings, Claim, Claimant, DialSettings, Direction, Outcome, RoomMemory,
-        Setup, TransferGate, Transfers,
+        self, Api, CallSettings, CallbackFile, Claim, Claimant, DialSettings, Direction, Outcome,
+        RoomMemory, Setup, TransferGate, Transfers,
     },
     hold::hold_sound,
     worker::messages::{Assignment, JobStatus},
@@ -28,12 +28,19 @@ pub struct Agent {
     signal_url: String,
     settings: AgentSettings,
     speech: Speech,
+    callbacks: Option<CallbackFile>,
     transfer_policy: TransferPolicy,
     transfer_attempts: Arc<Mutex<DayAttempts>>,
 }
 
 impl Agent {
-    pub fn new(livekit: &LiveKitSettings, settings: AgentSettings, speech: Speech) -> Self {
+    /// `callbacks`: where it is noted who wants to be called back; `None`: nobody is offered that.
+    pub fn new(
+        livekit: &LiveKitSettings,
+        settings: AgentSettings,
+        speech: Speech,
+        callbacks: Option<CallbackFile>,
+    ) -> Self {
         let api = Api::new(
             &livekit.api_url(),
             &livekit.api_key,
@@ -44,6 +51,7 @@ impl Agent {
             signal_url: livekit.signal_url(),
             transfer_policy: TransferPolicy::new(settings.transfer_rules.clone()),
             transfer_attempts: Arc::default(),
+            callbacks,
             settings,
             speech,
         }
@@ -104,7 +112,10 @@ impl Agent {
             .transfer_to
             .clone()
             .or_else(|| settings.default_transfer_number.clone());
-        let brain = self.speech.brain(default_transfer.clone(), policy.clone());
+        let mut brain = self.speech.brain(default_transfer.clone(), policy.clone());
+        if self.callbacks.is_some() {
+            brain.take_notes();
+        }
         Ok(Setup {
             api: self.api.clone(),
             url: job.url.unwrap_or_else(|| self.signal_url.clone()),
@@ -122,6 +133,7 @@ impl Agent {
                 greeting: brain.greeting(),
                 default_transfer,
                 sip_domain: settings.sip_domain.clone(),
+                user_parameter: settings.user_parameter,
                 gate: TransferGate::new(policy, self.transfer_attempts.clone()),
                 plan: TransferPlan::new(
                     settings.transfer.mode,
@@ -145,6 +157,7 @@ impl Agent {
                 metadata,
                 ringing_timeout: settings.dial_ringing_timeout,
             }),
+            callbacks: self.callbacks.clone(),
             brain,
             voice: self.speech.voice(),
             ears: self.speech.ears(),

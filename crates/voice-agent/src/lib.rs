@@ -17,5 +17,6 @@ mod twirp_server;
 mod voice;
 pub mod worker;
 
+pub use call::{CallbackFile, CallbackFileError};
 pub use inference::Speech;
 pub use job::Agent;

@@ -4,13 +4,14 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use sip_config::Environment;
+use sip_config::{Environment, exec_doctor};
 use tokio::{runtime::Runtime, select};
 use tracing::{info, warn};
+use transfer_core::policy::Confirmation;
 use url::Url;
 use voice_agent::{
-    Agent, Speech,
-    cli::{Cli, Settings, start_logging},
+    Agent, CallbackFile, Speech,
+    cli::{Cli, Command, Mode, Settings, start_logging},
     shutdown::follow_signals,
     worker::{
         self, Shutdown, WorkerSettings, registration::RegistrationSettings, socket::Endpoint,
@@ -22,7 +23,7 @@ const BAD_SETTINGS: u8 = 2;
 
 #[expect(clippy::print_stderr, reason = "there may be no log yet")]
 fn main() -> ExitCode {
-    let settings = match settings(Cli::parse()) {
+    let settings = match settings(Cli::parse().command) {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("{error:#}");
@@ -39,8 +40,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn settings(cli: Cli) -> anyhow::Result<Settings> {
-    Ok(cli.command.settings(Environment::load()?)?)
+fn settings(command: Command) -> anyhow::Result<Settings> {
+    let (mode, args) = match command {
+        Command::Dev(args) => (Mode::Dev, args),
+        Command::Start(args) => (Mode::Start, args),
+        Command::Doctor { args } => return Err(exec_doctor(&args).into()),
+    };
+    Ok(args.settings(mode, Environment::load()?)?)
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
@@ -62,6 +68,13 @@ fn run(settings: Settings) -> anyhow::Result<()> {
             "callers may name any ordinary phone number; set TRANSFER_ALLOW to narrow it, such as TRANSFER_ALLOW=IN,US"
         ),
     }
+    if settings.agent.transfer_rules.confirmation == Confirmation::WhenInDoubt {
+        info!(
+            "a spoken number that is understood the same way twice is transferred to without a question (TRANSFER_CONFIRM=false)"
+        );
+    }
+    let callbacks = settings.agent.transfer.callback_file.clone();
+    let callbacks = callbacks.map(CallbackFile::open).transpose()?;
     let speech = Speech::load(&settings.agent)?;
     let worker = WorkerSettings {
         endpoint: Endpoint {
@@ -74,7 +87,12 @@ fn run(settings: Settings) -> anyhow::Result<()> {
             load_limit: settings.mode.load_limit(),
         },
     };
-    let agent = Arc::new(Agent::new(&settings.livekit, settings.agent, speech));
+    let agent = Arc::new(Agent::new(
+        &settings.livekit,
+        settings.agent,
+        speech,
+        callbacks,
+    ));
     let shutdown = Shutdown::default();
     Runtime::new()?.block_on(async {
         select! {

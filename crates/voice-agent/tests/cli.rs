@@ -18,9 +18,10 @@ fn help_teaches_the_first_call() {
         Usage: voice-agent <COMMAND>
 
         Commands:
-          dev    Run for a developer: coloured logs, takes every job, Ctrl-C hangs up and ends
-          start  Run in production: JSON logs, refuses jobs under load, SIGTERM lets calls end
-          help   Print this message or the help of the given subcommand(s)
+          dev     Run for a developer: coloured logs, takes every job, Ctrl-C hangs up and ends
+          start   Run in production: JSON logs, refuses jobs under load, SIGTERM lets calls end
+          doctor  Check everything that a call needs: runs `trunk-setup doctor`, with its options and exit code
+          help    Print this message or the help of the given subcommand(s)
 
         Options:
           -h, --help
@@ -128,4 +129,58 @@ fn voice_agent(args: &[&str]) -> Output {
         .current_dir(directory.path())
         .output()
         .unwrap()
+}
+
+/// A folder with the built program, as `cargo` puts it beside the others.
+fn alone() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
+    std::fs::hard_link(
+        env!("CARGO_BIN_EXE_voice-agent"),
+        dir.path().join("voice-agent"),
+    )
+    .expect("a second name");
+    dir
+}
+
+fn doctor(dir: &tempfile::TempDir, args: &[&str]) -> Output {
+    Command::new(dir.path().join("voice-agent"))
+        .arg("doctor")
+        .args(args)
+        .env_clear()
+        .current_dir(dir.path())
+        .output()
+        .expect("the built binary starts")
+}
+
+#[test]
+fn doctor_is_what_trunk_setup_beside_it_says() {
+    let dir = alone();
+    let beside = dir.path().join("trunk-setup");
+    std::fs::write(&beside, "#!/bin/sh\necho \"$@\"\nexit 7\n").expect("a script");
+    let runnable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&beside, runnable).expect("a script to run");
+
+    let output = doctor(&dir, &["--test-call", "+15550001234", "--json", "--help"]);
+
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "doctor --test-call +15550001234 --json --help\n"
+    );
+    assert_eq!(output.status.code(), Some(7));
+}
+
+#[test]
+fn doctor_without_trunk_setup_says_what_to_run() {
+    let dir = alone();
+
+    let output = doctor(&dir, &["--json"]);
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("cargo run -p trunk-setup -- doctor"),
+        "{said}"
+    );
+    assert!(said.contains("No such file or directory"), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -3,6 +3,7 @@
 //! `cargo test -p e2e --test scenarios -- [FILTER] [--list] [--keep]`, or `cargo xtask e2e` with the same
 //! arguments. `--keep` leaves the files of passed scenarios too.
 
+mod callback;
 mod dial;
 mod dial_rows;
 mod doctor;
@@ -27,13 +28,16 @@ fn main() -> std::process::ExitCode {
         transfer::transfer_me_goes_to_the_default_number,
         transfer::transfer_to_a_live_agent_goes_to_the_default_number,
         transfer::a_call_through_tls_is_transferred,
+        transfer::a_refer_target_may_say_user_phone,
         transfer::transfer_to_the_spoken_number_over_g722,
         transfer::transfer_to_the_spoken_number_over_g711,
+        transfer::without_confirmation_the_spoken_number_is_transferred_to_at_once,
         transfer::carrier_refuses_refer_603_and_the_caller_talks_on,
         transfer::target_busy_486_and_the_caller_talks_on,
         policy::key_0_goes_to_the_default_number,
         policy::a_department_is_reached_by_its_name,
         policy::a_number_that_is_not_allowed_is_refused,
+        callback::who_could_not_be_reached_is_asked_to_call_back,
         handover::a_refused_refer_becomes_a_bridge,
         handover::a_caller_who_hangs_up_stops_the_bridged_target_ringing,
         handover::a_warm_transfer_is_private_until_the_target_accepts,

@@ -11,7 +11,7 @@ use e2e::{
     world::World,
 };
 
-use crate::transferred::expect_transferred;
+use crate::transferred::{expect_transferred, expect_transferred_by};
 
 /// Payload types of RFC 3551.
 const PCMU: u8 = 0;
@@ -20,23 +20,52 @@ const G722: u8 = 9;
 /// The guide's custom transfer, spoken the way people speak numbers.
 const REQUEST: &str = "Transfer me to plus one, five five five, triple zero, one two three four.";
 
+/// A header of the job.
+const CAMPAIGN: &str = "X-VH-Campaign";
+
 /// How much of a sentence Whisper must understand of what a phone has heard, for the sentence to count as heard.
 const UNDERSTOOD: f64 = 0.7;
 
 pub(crate) async fn transfer_me_goes_to_the_default_number(world: World) -> anyhow::Result<()> {
     let callee = PhoneSettings::callee().with_codecs(Codecs::Narrowband);
-    default_transfer(world, callee, "Transfer me.").await
+    let header = format!("{CAMPAIGN}=spring offer");
+    default_transfer(&world, callee, &["--header", &header], "Transfer me.").await?;
+    expect_headers(&world, "Transfer me").await
+}
+
+/// The REFER tells the carrier what the job said and why the caller comes.
+async fn expect_headers(world: &World, reason: &str) -> anyhow::Result<()> {
+    let refer = wire::refer(&world.capture).await?;
+    let header = |name| refer.header(name).unwrap_or("no such header");
+    for (name, value) in [(CAMPAIGN, "spring offer"), ("X-VH-Source", "voice-agent")] {
+        ensure!(
+            header(name) == value,
+            "{name} of the REFER is {}",
+            header(name)
+        );
+    }
+    let said = header("X-VH-Reason");
+    let share = share_understood(reason, said);
+    ensure!(share >= UNDERSTOOD, "X-VH-Reason of the REFER is {said}");
+    Ok(())
 }
 
 pub(crate) async fn transfer_to_a_live_agent_goes_to_the_default_number(
     world: World,
 ) -> anyhow::Result<()> {
-    default_transfer(
-        world,
-        PhoneSettings::callee(),
-        "Transfer me to a live agent.",
-    )
-    .await
+    let request = "Transfer me to a live agent.";
+    default_transfer(&world, PhoneSettings::callee(), &[], request).await
+}
+
+pub(crate) async fn a_refer_target_may_say_user_phone(world: World) -> anyhow::Result<()> {
+    world.set("SIP_USER_PHONE", "true")?;
+    let (live_agent, mut call) = tokio::try_join!(
+        world.phone(PhoneSettings::live_agent()),
+        Call::placed(&world, PhoneSettings::callee())
+    )?;
+    call.ask_for_transfer("Transfer me.").await?;
+    let caller = Some(LIVEKIT_SIP);
+    expect_transferred_by(&world, &call, &live_agent, caller, ";user=phone").await
 }
 
 pub(crate) async fn a_call_through_tls_is_transferred(mut world: World) -> anyhow::Result<()> {
@@ -45,16 +74,17 @@ pub(crate) async fn a_call_through_tls_is_transferred(mut world: World) -> anyho
 }
 
 async fn default_transfer(
-    world: World,
+    world: &World,
     callee: PhoneSettings,
+    dialer_args: &[&str],
     request: &str,
 ) -> anyhow::Result<()> {
     let (live_agent, mut call) = tokio::try_join!(
         world.phone(PhoneSettings::live_agent()),
-        Call::placed(&world, callee)
+        Call::placed_with(world, callee, dialer_args)
     )?;
     call.ask_for_transfer(request).await?;
-    expect_transferred(&world, &call, &live_agent, Some(LIVEKIT_SIP)).await
+    expect_transferred(world, &call, &live_agent, Some(LIVEKIT_SIP)).await
 }
 
 pub(crate) async fn transfer_to_the_spoken_number_over_g722(world: World) -> anyhow::Result<()> {
@@ -80,6 +110,21 @@ async fn spoken_transfer(world: World, codecs: Codecs, payload_type: u8) -> anyh
         used == payload_type,
         "the callee's codec must have payload type {payload_type}, not {used}"
     );
+    Ok(())
+}
+
+pub(crate) async fn without_confirmation_the_spoken_number_is_transferred_to_at_once(
+    world: World,
+) -> anyhow::Result<()> {
+    world.set("TRANSFER_CONFIRM", "false")?;
+    let (target, live_agent, mut call) = tokio::try_join!(
+        world.phone(PhoneSettings::target()),
+        world.phone(PhoneSettings::live_agent()),
+        Call::placed(&world, PhoneSettings::callee())
+    )?;
+    call.ask_for_at_once(TARGET_NUMBER, REQUEST).await?;
+    expect_transferred(&world, &call, &target, Some(LIVEKIT_SIP)).await?;
+    ensure!(!live_agent.has_rung(), "the default number must not ring");
     Ok(())
 }
 

@@ -22,6 +22,17 @@ pub(crate) async fn expect_transferred(
     target: &Phone,
     caller: Option<Ipv4Addr>,
 ) -> anyhow::Result<()> {
+    expect_transferred_by(world, call, target, caller, "").await
+}
+
+/// As [`expect_transferred`], where the refer target has `parameters`.
+pub(crate) async fn expect_transferred_by(
+    world: &World,
+    call: &Call,
+    target: &Phone,
+    caller: Option<Ipv4Addr>,
+    parameters: &str,
+) -> anyhow::Result<()> {
     let number = target.settings().number;
     let ringing = target.incoming().await?;
     target.answer(&ringing).await?;
@@ -62,7 +73,7 @@ pub(crate) async fn expect_transferred(
     // On the wire.
     let refer_to = wire::refer_target(&world.capture).await?;
     ensure!(
-        refer_to == format!("<sip:{number}@{DOMAIN}>"),
+        refer_to == format!("<sip:{number}@{DOMAIN}{parameters}>"),
         "the REFER named {refer_to}"
     );
     ensure!(

@@ -338,6 +338,10 @@ fn numbers_are_strings_in_json() {
 fn the_identity_is_that_of_the_original_agent() {
     let number: PhoneNumber = "+91 98765 43210".parse().unwrap();
     assert_eq!(identity(&number), "sip_+919876543210");
+    assert_eq!(number_of(&identity(&number)), Some(number));
+    for other in ["", "sip_", "sip_alice", "sip_0987", "web_+919876543210"] {
+        assert_eq!(number_of(other), None, "{other}");
+    }
 }
 
 proptest! {

@@ -39,6 +39,28 @@ fn without_a_domain_the_uri_is_a_tel_uri() {
 }
 
 #[test]
+fn user_phone_is_the_last_word_of_a_sip_uri_and_none_of_a_tel_uri() {
+    let domain: SipDomain = DOMAIN.parse().unwrap();
+    let number: PhoneNumber = "+15550001234".parse().unwrap();
+    let target = |domain, user| ReferTarget::new(number.clone(), domain).with_user(user);
+    let sip = target(Some(&domain), UserParameter::Phone);
+    assert_eq!(
+        sip.to_string(),
+        "sip:+15550001234@sip.example.net:5070;user=phone"
+    );
+    assert_eq!(
+        sip.masked(),
+        "sip:+1********34@sip.example.net:5070;user=phone"
+    );
+    assert_eq!(
+        sip.with_user(UserParameter::Absent),
+        target(Some(&domain), UserParameter::Absent)
+    );
+    let tel = target(None, UserParameter::Phone);
+    assert_eq!(tel.to_string(), "tel:+15550001234");
+}
+
+#[test]
 fn calls_leave_through_our_carrier_only() {
     for host in [
         "evil.example",
@@ -106,6 +128,26 @@ proptest! {
         if let Ok(uri) = parse(&text) {
             let rest = uri.strip_prefix("sip:+").expect("a SIP URI");
             let digits = rest.strip_suffix(&format!("@{DOMAIN}")).expect("our host, once");
+            prop_assert!(digits.bytes().all(|b| b.is_ascii_digit()));
+        }
+    }
+
+    #[test]
+    fn with_user_phone_any_text_is_refused_or_has_that_parameter_once(
+        text in "\\PC{0,40}|(sip:|tel:)?[0-9+ ()-]{6,18}(@sip\\.example\\.net)?(;user=phone|;user=ip)?",
+        with_domain in any::<bool>(),
+    ) {
+        let domain: Option<SipDomain> = with_domain.then(|| DOMAIN.parse().unwrap());
+        let region: Region = "US".parse().unwrap();
+        if let Ok(target) = ReferTarget::parse(&text, domain.as_ref(), Some(region)) {
+            let uri = target.with_user(UserParameter::Phone).to_string();
+            let digits = match with_domain {
+                true => uri
+                    .strip_prefix("sip:+")
+                    .and_then(|rest| rest.strip_suffix(&format!("@{DOMAIN};user=phone"))),
+                false => uri.strip_prefix("tel:+"),
+            };
+            let digits = digits.expect("our host and our parameter, once");
             prop_assert!(digits.bytes().all(|b| b.is_ascii_digit()));
         }
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use livekit_api::services::sip::{CreateSIPParticipantOptions, TransferSIPParticipantOptions};
 use tokio::time::{Instant, sleep};
-use transfer_core::{PhoneNumber, ReferTarget, SipDomain, TransferAnswer, Verdict, identity};
+use transfer_core::{
+    PhoneNumber, ReferTarget, SipDomain, TransferAnswer, UserParameter, Verdict, identity,
+};
 
 use super::finding::{Check, Finding};
 use super::room::Room;
@@ -27,6 +29,7 @@ pub(super) struct TestCall<'a> {
     pub(super) callee: &'a PhoneNumber,
     pub(super) target: &'a PhoneNumber,
     pub(super) domain: &'a SipDomain,
+    pub(super) user: UserParameter,
 }
 
 /// Calls, and transfers when answered.
@@ -57,7 +60,7 @@ pub(super) async fn probe(server: &Server, room: &Room, call: &TestCall<'_>) -> 
         )
         .with_evidence(refusal.to_string());
     }
-    let target = ReferTarget::new(call.target.clone(), Some(call.domain));
+    let target = ReferTarget::new(call.target.clone(), Some(call.domain)).with_user(call.user);
     let options = TransferSIPParticipantOptions {
         ringing_timeout: Some(RINGING),
         timeout: Some(RINGING + API_MARGIN),

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use sip_config::LlmSettings;
 use transfer_core::{
     Fallback, JobMetadata, TransferMode, TransferPlan,
-    policy::{Destination, TransferPolicy, TransferRules},
+    policy::{Confirmation, Destination, TransferPolicy, TransferRules},
 };
 
 use super::{
@@ -24,7 +24,7 @@ use crate::conversation::{
     Action, DialoguePolicy, LlmBrain, PolicySettings, Reply, TransferRequest,
 };
 
-use transfer_core::{PhoneNumber, ReferTarget, SipDomain};
+use transfer_core::{PhoneNumber, ReferTarget, SipDomain, UserParameter};
 
 const CORPUS: &str = include_str!("hostile/corpus.tsv");
 
@@ -87,28 +87,45 @@ struct Operator {
     allow: &'static str,
     region: Option<&'static str>,
     domain: Option<&'static str>,
+    confirmation: Confirmation,
 }
 
-const OPERATORS: [Operator; 4] = [
+const OPERATORS: [Operator; 6] = [
     Operator {
         allow: "",
         region: None,
         domain: Some(DOMAIN),
+        confirmation: Confirmation::Always,
     },
     Operator {
         allow: "",
         region: Some("US"),
         domain: None,
+        confirmation: Confirmation::Always,
     },
     Operator {
         allow: "IN",
         region: Some("IN"),
         domain: Some(DOMAIN),
+        confirmation: Confirmation::Always,
     },
     Operator {
         allow: "US, GB, +49*, +33*, +39*, +61*",
         region: Some("GB"),
         domain: Some(DOMAIN),
+        confirmation: Confirmation::Always,
+    },
+    Operator {
+        allow: "",
+        region: None,
+        domain: Some(DOMAIN),
+        confirmation: Confirmation::WhenInDoubt,
+    },
+    Operator {
+        allow: "US, GB, +49*, +33*, +39*, +61*",
+        region: Some("GB"),
+        domain: Some(DOMAIN),
+        confirmation: Confirmation::WhenInDoubt,
     },
 ];
 
@@ -122,6 +139,7 @@ impl Operator {
                 number: SALES.parse().unwrap(),
             }],
             allow: allow.map(|allow| allow.parse().unwrap()),
+            confirmation: self.confirmation,
             ..TransferRules::default()
         })
     }
@@ -146,6 +164,7 @@ impl Operator {
             greeting: "Good day.".to_owned(),
             default_transfer: Some(transfer_to.unwrap_or_else(|| DEFAULT.parse().unwrap())),
             sip_domain: self.sip_domain(),
+            user_parameter: UserParameter::Absent,
             gate: TransferGate::new(policy, Arc::default()),
             plan: TransferPlan::new(TransferMode::Cold, Fallback::Bridge, []),
             hold: false,
@@ -177,6 +196,7 @@ impl Operator {
                 Output::Refer { target, .. } => left = Some(target.to_string()),
                 Output::CallTarget { number, .. } => left = Some(number.to_string()),
                 Output::Dial
+                | Output::KeepNote { .. }
                 | Output::Think(_)
                 | Output::Say(..)
                 | Output::StopSpeaking
@@ -325,10 +345,11 @@ fn no_hostile_request_leaves_the_machine() {
                     if !of_the_operator && !allowed {
                         let text: String = request.text.chars().take(80).collect();
                         wrong.push(format!(
-                            "{} by {door}, allow `{}`, region {:?}: {} -> {uri}",
+                            "{} by {door}, allow `{}`, region {:?}, confirmation {:?}: {} -> {uri}",
                             request.trick,
                             operator.allow,
                             operator.region,
+                            operator.confirmation,
                             text.escape_debug(),
                         ));
                     }

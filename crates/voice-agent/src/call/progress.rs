@@ -57,6 +57,7 @@ impl Progress {
             | Input::Turn { .. }
             | Input::Replied(_)
             | Input::Spoke(_)
+            | Input::Noted { .. }
             | Input::Transferred(_)
             | Input::TargetCalled(_)
             | Input::RoomLost
@@ -77,6 +78,7 @@ impl Progress {
                 self.now.send_replace(end);
             }
             Output::Dial
+            | Output::KeepNote { .. }
             | Output::Think(_)
             | Output::Say(..)
             | Output::StopSpeaking

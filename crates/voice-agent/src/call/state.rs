@@ -12,7 +12,7 @@ use std::{
 
 use transfer_core::{
     DialFailure, Doubt, PhoneNumber, ReferTarget, SipDomain, TransferAnswer, TransferFailure,
-    TransferPlan, Verdict,
+    TransferPlan, UserParameter, Verdict,
 };
 
 use super::{
@@ -72,6 +72,7 @@ pub(crate) struct CallSettings {
     pub(crate) default_transfer: Option<PhoneNumber>,
     /// The carrier's domain for the `Refer-To` URI.
     pub(crate) sip_domain: Option<SipDomain>,
+    pub(crate) user_parameter: UserParameter,
     /// Whom callers may reach.
     pub(crate) gate: TransferGate,
     /// How a transfer is done, and what is tried when it does not work.
@@ -119,6 +120,10 @@ pub(crate) enum Input {
     Replied(Reply),
     /// The utterance of [`Output::Say`] was played to its last sample.
     Spoke(Utterance),
+    /// Whether [`Output::KeepNote`] was done.
+    Noted {
+        kept: bool,
+    },
     /// LiveKit's answer to [`Output::Refer`].
     Transferred(TransferAnswer),
     /// The result of [`Output::CallTarget`].
@@ -160,6 +165,14 @@ pub(crate) enum Output {
     CallTarget {
         number: PhoneNumber,
         request: String,
+    },
+    /// Write down that the caller wants to be called back.
+    KeepNote {
+        /// Of the caller.
+        identity: String,
+        wanted: PhoneNumber,
+        cause: TransferFailure,
+        message: Option<String>,
     },
     /// Take the transfer target out of the room.
     DismissTarget(PhoneNumber),
@@ -212,10 +225,27 @@ enum Phase {
     Thinking,
     Speaking {
         utterance: Utterance,
-        then: Action,
+        then: Next,
     },
     HandingOver(Handover),
+    /// A note is being written down; that takes milliseconds.
+    Noting,
     Ended,
+}
+
+/// An [`Action`] that may be done.
+#[derive(Debug, Clone)]
+enum Next {
+    Listen,
+    HangUp,
+    /// The gate has admitted the number.
+    HandOver {
+        number: PhoneNumber,
+        plan: TransferPlan,
+    },
+    KeepNote {
+        message: Option<String>,
+    },
 }
 
 #[derive(Debug)]
@@ -243,6 +273,10 @@ pub(crate) struct Call {
     entering: bool,
     /// What came while the conversation was thinking: all keys, and the latest turn.
     waiting: VecDeque<Heard>,
+    /// Whom the caller was to reach by the last transfer.
+    wanted: Option<PhoneNumber>,
+    /// Why that transfer failed, all that stood in included.
+    failure: Option<TransferFailure>,
     /// No REFER before, because an unconfirmed one may be alive.
     no_transfer_before: Option<Instant>,
     utterances: u32,
@@ -269,6 +303,8 @@ impl Call {
             request: String::new(),
             entering: false,
             waiting: VecDeque::new(),
+            wanted: None,
+            failure: None,
             no_transfer_before: None,
             utterances: 0,
             outputs,
@@ -291,7 +327,7 @@ impl Call {
             Phase::Answered { greet_at } => Some(*greet_at),
             Phase::Listening { until } => Some(*until),
             Phase::HandingOver(handover) => handover.poll_timeout(),
-            Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => None,
+            Phase::Thinking | Phase::Speaking { .. } | Phase::Noting | Phase::Ended => None,
         }
     }
 
@@ -302,7 +338,7 @@ impl Call {
         match &mut self.phase {
             Phase::Connecting | Phase::Answered { .. } => {
                 let greeting = self.settings.greeting.clone();
-                self.say(greeting, Action::Listen);
+                self.say(greeting, Next::Listen);
             }
             Phase::Listening { .. } if self.entering => self.think(Heard::KeysEnded),
             Phase::Listening { .. } => self.think(Heard::Silence),
@@ -310,7 +346,7 @@ impl Call {
                 handover.handle_timeout();
                 self.follow(now);
             }
-            Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => {}
+            Phase::Thinking | Phase::Speaking { .. } | Phase::Noting | Phase::Ended => {}
         }
     }
 
@@ -346,6 +382,11 @@ impl Call {
             Input::Turn { first, second } => self.turn(now, first, second),
             Input::Replied(reply) => self.replied(now, reply),
             Input::Spoke(spoken) => self.spoke(now, spoken),
+            Input::Noted { kept } => {
+                if matches!(self.phase, Phase::Noting) {
+                    self.think(Heard::Noted { kept });
+                }
+            }
             Input::Transferred(answer) => {
                 self.hand_over(now, |handover| handover.answered(now, answer));
             }
@@ -408,6 +449,7 @@ impl Call {
             | Phase::Answered { .. }
             | Phase::Listening { .. }
             | Phase::Thinking
+            | Phase::Noting
             | Phase::Speaking { .. } => self.end(Outcome::PhoneLeft),
             Phase::Ended => {}
         }
@@ -425,7 +467,11 @@ impl Call {
                 };
             }
             Phase::HandingOver(_) => self.hand_over(now, Handover::speech_started),
-            Phase::Connecting | Phase::Thinking | Phase::Speaking { .. } | Phase::Ended => {}
+            Phase::Connecting
+            | Phase::Thinking
+            | Phase::Speaking { .. }
+            | Phase::Noting
+            | Phase::Ended => {}
         }
     }
 
@@ -444,6 +490,7 @@ impl Call {
                 | Phase::Thinking
                 | Phase::Speaking { .. }
                 | Phase::HandingOver(_)
+                | Phase::Noting
                 | Phase::Ended => {}
             }
             return;
@@ -482,7 +529,11 @@ impl Call {
                 self.think(heard);
             }
             Phase::Thinking => self.waiting.push_back(heard),
-            Phase::Connecting | Phase::Speaking { .. } | Phase::HandingOver(_) | Phase::Ended => {}
+            Phase::Connecting
+            | Phase::Speaking { .. }
+            | Phase::HandingOver(_)
+            | Phase::Noting
+            | Phase::Ended => {}
         }
     }
 
@@ -498,20 +549,40 @@ impl Call {
             self.think(heard);
             return;
         }
-        match reply {
+        // Asked before the notice is spoken: nobody is told of a transfer that does not come.
+        let then = match self.admit(now, reply.then) {
+            Ok(then) => then,
+            Err(cause) => return self.think(Heard::TransferFailed(cause)),
+        };
+        match (reply.say, then) {
             // "Hello?" wants to know who calls.
-            Reply {
-                then: Action::Listen,
-                ..
-            } if !self.greeted && self.words <= SALUTATION => {
-                self.say(self.settings.greeting.clone(), Action::Listen);
+            (_, Next::Listen) if !self.greeted && self.words <= SALUTATION => {
+                self.say(self.settings.greeting.clone(), Next::Listen);
             }
-            Reply {
-                say: Some(text),
-                then,
-            } => self.say(text, then),
-            Reply { say: None, then } => self.act(now, then),
+            (Some(text), then) => self.say(text, then),
+            (None, then) => self.act(now, then),
         }
+    }
+
+    fn admit(&mut self, now: Instant, action: Action) -> Result<Next, TransferFailure> {
+        let request = match action {
+            Action::Listen => return Ok(Next::Listen),
+            Action::HangUp => return Ok(Next::HangUp),
+            Action::KeepNote { message } => return Ok(Next::KeepNote { message }),
+            Action::Transfer(request) => request,
+        };
+        self.can_transfer(now)?;
+        // Whoever asked for one number wants nobody else.
+        let (number, plan) = match request {
+            TransferRequest::Default => (
+                self.settings.default_transfer.clone(),
+                self.settings.plan.clone(),
+            ),
+            TransferRequest::Number(number) => (Some(number), self.settings.plan.without_next()),
+        };
+        let number = number.ok_or(TransferFailure::BadTarget)?;
+        self.settings.gate.admit(now, &number)?;
+        Ok(Next::HandOver { number, plan })
     }
 
     fn spoke(&mut self, now: Instant, spoken: Utterance) {
@@ -529,41 +600,47 @@ impl Call {
             | Phase::Thinking
             | Phase::Speaking { .. }
             | Phase::HandingOver(_)
+            | Phase::Noting
             | Phase::Ended => {}
         }
     }
 
-    fn act(&mut self, now: Instant, action: Action) {
-        match action {
-            Action::Listen => {
+    fn act(&mut self, now: Instant, next: Next) {
+        match next {
+            Next::Listen => {
                 let patience = if self.entering { KEY_PAUSE } else { SILENCE };
                 self.phase = Phase::Listening {
                     until: now + patience,
                 }
             }
-            Action::HangUp => self.end(Outcome::AgentHungUp),
-            Action::Transfer(request) => self.transfer(now, request),
+            Next::HangUp => self.end(Outcome::AgentHungUp),
+            Next::KeepNote { message } => self.keep_note(message),
+            Next::HandOver { number, plan } => match self.can_transfer(now) {
+                Ok(()) => {
+                    self.wanted = Some(number.clone());
+                    self.failure = None;
+                    let request = std::mem::take(&mut self.request);
+                    let handover = Handover::begin(plan, number, request, self.settings.hold);
+                    self.phase = Phase::HandingOver(handover);
+                    self.follow(now);
+                }
+                Err(cause) => self.think(Heard::TransferFailed(cause)),
+            },
         }
     }
 
-    fn transfer(&mut self, now: Instant, request: TransferRequest) {
-        // Whoever asked for one number wants nobody else.
-        let (number, plan) = match request {
-            TransferRequest::Default => (
-                self.settings.default_transfer.clone(),
-                self.settings.plan.clone(),
-            ),
-            TransferRequest::Number(number) => (Some(number), self.settings.plan.without_next()),
+    fn keep_note(&mut self, message: Option<String>) {
+        let (Some(wanted), Some(cause)) = (self.wanted.clone(), self.failure) else {
+            self.think(Heard::Noted { kept: false });
+            return;
         };
-        match self.may_transfer(now, number) {
-            Ok(number) => {
-                let request = std::mem::take(&mut self.request);
-                let handover = Handover::begin(plan, number, request, self.settings.hold);
-                self.phase = Phase::HandingOver(handover);
-                self.follow(now);
-            }
-            Err(cause) => self.think(Heard::TransferFailed(cause)),
-        }
+        self.phase = Phase::Noting;
+        self.outputs.push_back(Output::KeepNote {
+            identity: self.identity.clone().unwrap_or_default(),
+            wanted,
+            cause,
+            message,
+        });
     }
 
     /// Lets `event` happen to the transfer that is going on, if one is.
@@ -582,7 +659,8 @@ impl Call {
             let request = handover.request().to_owned();
             match step {
                 Step::Refer(number) => {
-                    let target = ReferTarget::new(number, self.settings.sip_domain.as_ref());
+                    let target = ReferTarget::new(number, self.settings.sip_domain.as_ref())
+                        .with_user(self.settings.user_parameter);
                     let identity = self.identity.clone().unwrap_or_default();
                     self.outputs.push_back(Output::Refer {
                         identity,
@@ -602,6 +680,9 @@ impl Call {
                 Step::StopSpeaking => self.outputs.push_back(Output::StopSpeaking),
                 Step::Audience(audience) => self.outputs.push_back(Output::Audience(audience)),
                 Step::Return(heard) => {
+                    if let Heard::TransferFailed(cause) = heard {
+                        self.failure = Some(cause);
+                    }
                     if let Heard::TransferUnconfirmed(Doubt::TimedOut | Doubt::AnswerLost) = heard {
                         self.no_transfer_before = Some(now + UNCONFIRMED_LIMIT);
                     }
@@ -612,27 +693,19 @@ impl Call {
         }
     }
 
-    fn may_transfer(
-        &mut self,
-        now: Instant,
-        number: Option<PhoneNumber>,
-    ) -> Result<PhoneNumber, TransferFailure> {
+    /// Whether the caller's leg can be transferred now, to whomever.
+    fn can_transfer(&self, now: Instant) -> Result<(), TransferFailure> {
         if self.no_transfer_before.is_some_and(|free| now < free) {
             return Err(TransferFailure::AlreadyTransferring);
         }
         // LiveKit would keep a REFER until the phone is answered and send it then.
-        if self.status != Some(CallStatus::Active) {
+        if self.status != Some(CallStatus::Active) || self.identity.is_none() {
             return Err(TransferFailure::CallerGone);
         }
-        if self.identity.is_none() {
-            return Err(TransferFailure::CallerGone);
-        }
-        let number = number.ok_or(TransferFailure::BadTarget)?;
-        self.settings.gate.admit(now, &number)?;
-        Ok(number)
+        Ok(())
     }
 
-    fn say(&mut self, text: String, then: Action) {
+    fn say(&mut self, text: String, then: Next) {
         self.greeted = true;
         self.entering = false;
         let utterance = self.next_utterance();
@@ -652,6 +725,7 @@ impl Call {
             | Heard::KeysEnded
             | Heard::Silence
             | Heard::TransferFailed(_)
+            | Heard::Noted { .. }
             | Heard::TransferUnconfirmed(_) => 0,
         };
         self.entering = matches!(heard, Heard::Key(_));
@@ -666,10 +740,10 @@ impl Call {
 }
 
 /// The notice of a transfer is heard in full; everything else gives way to the person.
-fn is_interruptible(then: &Action) -> bool {
+fn is_interruptible(then: &Next) -> bool {
     match then {
-        Action::Listen | Action::HangUp => true,
-        Action::Transfer(_) => false,
+        Next::Listen | Next::HangUp | Next::KeepNote { .. } => true,
+        Next::HandOver { .. } => false,
     }
 }
 

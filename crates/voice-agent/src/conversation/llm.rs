@@ -110,6 +110,10 @@ impl LlmBrain {
         self.policy.greeting()
     }
 
+    pub(super) fn take_notes(&mut self) {
+        self.policy.take_notes();
+    }
+
     pub(super) fn expects_number(&self) -> bool {
         self.policy.expects_number()
     }
@@ -131,6 +135,7 @@ impl LlmBrain {
             | Heard::KeysEnded
             | Heard::Silence
             | Heard::TransferFailed(_)
+            | Heard::Noted { .. }
             | Heard::TransferUnconfirmed(_) => self.policy.hear(heard.clone()),
         };
         self.remember(heard, &reply);

@@ -3,7 +3,7 @@
 use tracing::info;
 use transfer_core::{
     ParsePhoneNumberError, PhoneNumber, Region, TransferFailure,
-    policy::{Destination, TransferPolicy},
+    policy::{Confirmation, Destination, TransferPolicy},
 };
 
 use super::{
@@ -32,6 +32,13 @@ const ENTER: &str = "Please enter the number on your keypad, starting with the c
 
 const NOTICE: &str = "Sure, I am transferring you now. One moment please.";
 
+const CALL_BACK: &str = "Shall I ask them to call you back?";
+
+const ASK_FOR_MESSAGE: &str = "What should I tell them? If there is nothing to tell, just say no.";
+
+/// Words from which a sentence is a message, whatever else it could mean.
+const A_MESSAGE: usize = 4;
+
 /// What the dialogue knows about the call.
 #[derive(Debug, Clone, Default)]
 pub struct PolicySettings {
@@ -49,6 +56,10 @@ pub struct PolicySettings {
 #[derive(Debug)]
 pub struct DialoguePolicy {
     settings: PolicySettings,
+    /// Whether whoever could not be reached may be asked to call back.
+    takes_notes: bool,
+    /// Whether the last transfer was to a number that the person gave.
+    named: bool,
     state: State,
     misunderstandings: u32,
     silences: u32,
@@ -67,12 +78,20 @@ enum State {
     Confirm { number: PhoneNumber },
     /// The agent has offered to transfer to the default number.
     Offer,
+    /// The agent has offered to note that the person wants to be called back.
+    CallBack,
+    /// The agent has asked what that note shall say.
+    Message,
 }
 
 /// What two recognitions of the same words say about a number.
 enum Reading {
     None,
-    Number(PhoneNumber),
+    Number {
+        number: PhoneNumber,
+        /// Whether there were two recognitions, and both were this number.
+        agreed: bool,
+    },
     /// Both are phone numbers, and different ones.
     Contradiction,
     /// Digits that are no phone number.
@@ -86,11 +105,18 @@ impl DialoguePolicy {
     pub fn new(settings: PolicySettings) -> Self {
         Self {
             settings,
+            takes_notes: false,
+            named: false,
             state: State::Open,
             misunderstandings: 0,
             silences: 0,
             last_said: String::new(),
         }
+    }
+
+    /// From now on, offers to write down that the person wants to be called back when no transfer worked.
+    pub fn take_notes(&mut self) {
+        self.takes_notes = true;
     }
 
     /// The agent's first words.
@@ -110,11 +136,15 @@ impl DialoguePolicy {
             return true;
         };
         match self.state {
-            State::Number { .. } | State::Keypad { .. } | State::Confirm { .. } => return true,
+            State::Number { .. }
+            | State::Keypad { .. }
+            | State::Confirm { .. }
+            | State::CallBack
+            | State::Message => return true,
             State::Open | State::Offer => {}
         }
         match self.read(first, second.as_deref()) {
-            Reading::Number(_) | Reading::Contradiction => true,
+            Reading::Number { .. } | Reading::Contradiction => true,
             Reading::Unusable { spoken, .. } => spoken.plus,
             Reading::None => {
                 let intent = Intent::of(first);
@@ -134,6 +164,7 @@ impl DialoguePolicy {
             Heard::KeysEnded => self.keys_ended(),
             Heard::Silence => self.silence(),
             Heard::TransferFailed(failure) => self.transfer_failed(failure),
+            Heard::Noted { kept } => self.noted(kept),
             Heard::TransferUnconfirmed(doubt) => {
                 self.state = State::Open;
                 listen(doubt.spoken())
@@ -156,6 +187,29 @@ impl DialoguePolicy {
         listen(question)
     }
 
+    /// Goes on with a number that was asked for aloud: with a question, unless the operator wants none where
+    /// both recognitions agree.
+    fn heard_number(&mut self, number: PhoneNumber, agreed: bool) -> Reply {
+        let confirmation = self.settings.transfer_policy.rules().confirmation;
+        if !agreed || confirmation == Confirmation::Always {
+            return self.confirm(number);
+        }
+        if let Some(refused) = self.refuse(&number) {
+            return refused;
+        }
+        info!(
+            number = number.masked(),
+            "number understood the same way twice, so nobody is asked"
+        );
+        let read_back = read_back(&number);
+        Reply {
+            say: Some(format!(
+                "Sure, I am transferring you to {read_back} now. One moment please."
+            )),
+            ..self.confirmed(number)
+        }
+    }
+
     fn key(&mut self, key: Key) -> Reply {
         self.silences = 0;
         match (&mut self.state, key) {
@@ -165,7 +219,12 @@ impl DialoguePolicy {
                 nothing()
             }
             (
-                State::Open | State::Number { .. } | State::Confirm { .. } | State::Offer,
+                State::Open
+                | State::Number { .. }
+                | State::Confirm { .. }
+                | State::Offer
+                | State::CallBack
+                | State::Message,
                 Key::ZERO,
             ) => {
                 self.misunderstandings = 0;
@@ -177,16 +236,23 @@ impl DialoguePolicy {
             }
             (State::Confirm { .. }, Key::TWO) => self.rejected(),
             (State::Offer, Key::ONE) => self.transfer(),
-            (State::Offer, Key::TWO) => self.declined(),
+            (State::Offer | State::CallBack, Key::TWO) => self.declined(),
+            (State::CallBack, Key::ONE) => self.ask_for_message(),
             (State::Number { .. }, _) if key != Key::HASH => {
                 let mut entry = Entry::default();
                 entry.press(key);
                 self.state = State::Keypad { entry };
                 nothing()
             }
-            (State::Open | State::Number { .. } | State::Confirm { .. } | State::Offer, _) => {
-                nothing()
-            }
+            (
+                State::Open
+                | State::Number { .. }
+                | State::Confirm { .. }
+                | State::Offer
+                | State::CallBack
+                | State::Message,
+                _,
+            ) => nothing(),
         }
     }
 
@@ -198,7 +264,9 @@ impl DialoguePolicy {
             | State::Open
             | State::Number { .. }
             | State::Confirm { .. }
-            | State::Offer => nothing(),
+            | State::Offer
+            | State::CallBack
+            | State::Message => nothing(),
         }
     }
 
@@ -238,6 +306,7 @@ impl DialoguePolicy {
 
     fn confirmed(&mut self, number: PhoneNumber) -> Reply {
         self.state = State::Open;
+        self.named = true;
         self.misunderstandings = 0;
         Reply {
             say: Some(NOTICE.to_owned()),
@@ -270,6 +339,7 @@ impl DialoguePolicy {
     /// Transfers to a department: the operator gave its number, so nothing is read back.
     pub(super) fn transfer_to_department(&mut self, department: &Destination) -> Reply {
         self.state = State::Open;
+        self.named = false;
         Reply {
             say: Some(format!(
                 "Sure, I am transferring you to {} now. One moment please.",
@@ -296,6 +366,7 @@ impl DialoguePolicy {
     pub(super) fn transfer(&mut self) -> Reply {
         if self.settings.default_transfer.is_some() {
             self.state = State::Open;
+            self.named = false;
             return Reply {
                 say: Some(NOTICE.to_owned()),
                 then: Action::Transfer(TransferRequest::Default),
@@ -309,6 +380,10 @@ impl DialoguePolicy {
             && !entry.is_empty()
         {
             return self.entered();
+        }
+        // Who has agreed to be called back is, with or without a message.
+        if self.state == State::Message {
+            return self.keep_note(None);
         }
         self.silences += 1;
         if self.silences >= SILENCES {
@@ -327,12 +402,18 @@ impl DialoguePolicy {
             State::Number { .. } => "Are you still there? Please say the number.".to_owned(),
             State::Keypad { .. } => format!("Are you still there? {ENTER}"),
             State::Offer => "Are you still there? Shall I transfer you to our team?".to_owned(),
-            State::Open => "Are you still there? How can I help?".to_owned(),
+            State::CallBack => format!("Are you still there? {CALL_BACK}"),
+            State::Open | State::Message => "Are you still there? How can I help?".to_owned(),
         })
     }
 
     fn transfer_failed(&mut self, failure: TransferFailure) -> Reply {
         self.state = State::Open;
+        if self.takes_notes && is_worth_a_call_back(failure, self.named) {
+            self.state = State::CallBack;
+            let (told, _question) = failure.spoken().rsplit_once(". ").unwrap_or_default();
+            return listen(format!("{told}. {CALL_BACK}"));
+        }
         let then = match failure {
             TransferFailure::CallerGone => Action::HangUp,
             TransferFailure::Refused { .. }
@@ -357,7 +438,59 @@ impl DialoguePolicy {
         }
     }
 
+    fn ask_for_message(&mut self) -> Reply {
+        self.state = State::Message;
+        listen(ASK_FOR_MESSAGE)
+    }
+
+    /// The answer to [`ASK_FOR_MESSAGE`]: a message, unless it is a short word for none.
+    fn message(&mut self, text: &str) -> Reply {
+        let is_short = text.split_whitespace().count() < A_MESSAGE;
+        match Intent::of(text) {
+            Intent::Nothing => nothing(),
+            Intent::Repeat | Intent::Yes | Intent::Greeting if is_short => listen(ASK_FOR_MESSAGE),
+            Intent::DoNotTransfer | Intent::Cancel if is_short => self.declined(),
+            Intent::No | Intent::Goodbye | Intent::Thanks if is_short => self.keep_note(None),
+            Intent::Repeat
+            | Intent::DoNotTransfer
+            | Intent::Cancel
+            | Intent::No
+            | Intent::Goodbye
+            | Intent::Transfer
+            | Intent::Yes
+            | Intent::Greeting
+            | Intent::Identity
+            | Intent::Thanks
+            | Intent::Help
+            | Intent::Other => self.keep_note(Some(text.trim().to_owned())),
+        }
+    }
+
+    fn keep_note(&mut self, message: Option<String>) -> Reply {
+        self.state = State::Open;
+        self.silences = 0;
+        Reply {
+            say: None,
+            then: Action::KeepNote { message },
+        }
+    }
+
+    fn noted(&mut self, kept: bool) -> Reply {
+        self.state = State::Open;
+        listen(match kept {
+            true => {
+                "Thank you. I have noted that you would like a call back. Is there anything else?"
+            }
+            false => {
+                "I am sorry, I could not write that down, so nobody will know. Please call again later. Is there anything else?"
+            }
+        })
+    }
+
     fn turn(&mut self, first: &str, second: Option<&str>) -> Reply {
+        if self.state == State::Message {
+            return self.message(first);
+        }
         let intent = match (Intent::of(first), second) {
             (Intent::Other | Intent::Nothing, Some(second)) => Intent::of(second),
             (intent, _) => intent,
@@ -402,12 +535,18 @@ impl DialoguePolicy {
             State::Keypad { .. } => nothing(),
             State::Confirm { number } => self.confirmation(number, reading, intent, first),
             State::Offer => self.offer(reading, intent),
+            State::CallBack => self.call_back(reading, intent, first),
+            State::Message => self.message(first),
         }
     }
 
     fn open(&mut self, reading: Reading, intent: Intent) -> Reply {
         match (reading, intent) {
-            (Reading::Number(number), _) => self.confirm(number),
+            (Reading::Number { number, agreed }, Intent::Transfer) => {
+                self.heard_number(number, agreed)
+            }
+            // Who only mentions a number may not want to go there.
+            (Reading::Number { number, .. }, _) => self.confirm(number),
             (Reading::Contradiction, _) => self.misunderstood(
                 "Sorry, I am not sure about that number. Please say it again, digit by digit.",
             ),
@@ -452,7 +591,7 @@ impl DialoguePolicy {
 
     fn number(&mut self, begun: Option<SpokenNumber>, reading: Reading, intent: Intent) -> Reply {
         match (reading, intent) {
-            (Reading::Number(number), _) => self.confirm(number),
+            (Reading::Number { number, agreed }, _) => self.heard_number(number, agreed),
             (Reading::Contradiction, _) => self.misunderstood(
                 "Sorry, I heard two different numbers. Please say it once more, digit by digit.",
             ),
@@ -495,7 +634,7 @@ impl DialoguePolicy {
     /// Who was asked for keys may still say a number, or have no keypad.
     fn said_for_keys(&mut self, reading: Reading, intent: Intent) -> Reply {
         match (reading, intent) {
-            (Reading::Number(number), _) => self.confirm(number),
+            (Reading::Number { number, agreed }, _) => self.heard_number(number, agreed),
             (_, Intent::Transfer) if self.settings.default_transfer.is_some() => self.transfer(),
             (_, Intent::No) => self.give_up(),
             (
@@ -524,7 +663,7 @@ impl DialoguePolicy {
         text: &str,
     ) -> Reply {
         match (reading, intent) {
-            (Reading::Number(other), _) if other != number => self.confirm(other),
+            (Reading::Number { number: other, .. }, _) if other != number => self.confirm(other),
             (Reading::Unusable { spoken, .. }, _) if is_about_the_end(text) => {
                 match with_tail(&number, &spoken.digits) {
                     Some(corrected) => self.confirm(corrected),
@@ -556,6 +695,20 @@ impl DialoguePolicy {
         }
     }
 
+    fn call_back(&mut self, reading: Reading, intent: Intent, text: &str) -> Reply {
+        match (&reading, intent) {
+            (Reading::None, Intent::Yes) => self.ask_for_message(),
+            (Reading::None, Intent::No) => self.declined(),
+            (Reading::None, Intent::Other | Intent::Help) if is_about_calling_back(text) => {
+                self.ask_for_message()
+            }
+            _ => {
+                self.state = State::Open;
+                self.open(reading, intent)
+            }
+        }
+    }
+
     fn offer(&mut self, reading: Reading, intent: Intent) -> Reply {
         match (&reading, intent) {
             (Reading::None, Intent::Yes | Intent::Transfer) => self.transfer(),
@@ -577,18 +730,22 @@ impl DialoguePolicy {
             .filter_map(SpokenNumber::find)
             .map(|spoken| (spoken.phone_number(region), spoken))
             .collect();
+        let reading = |number: &PhoneNumber, agreed| Reading::Number {
+            number: number.clone(),
+            agreed,
+        };
         let mut numbers = found.iter().filter_map(|(number, _)| number.as_ref().ok());
         match (numbers.next(), numbers.next()) {
             (Some(one), Some(other)) if one != other => {
                 // Some plans allow so many lengths that a lost digit leaves a possible number, but
                 // seldom one in service.
                 match (one.is_assigned(), other.is_assigned()) {
-                    (true, false) => Reading::Number(one.clone()),
-                    (false, true) => Reading::Number(other.clone()),
+                    (true, false) => reading(one, false),
+                    (false, true) => reading(other, false),
                     (true, true) | (false, false) => Reading::Contradiction,
                 }
             }
-            (Some(number), _) => Reading::Number(number.clone()),
+            (Some(number), same) => reading(number, same.is_some()),
             (None, _) => found
                 .into_iter()
                 .find_map(|(number, spoken)| {
@@ -620,7 +777,9 @@ impl DialoguePolicy {
             | State::Number { begun: None }
             | State::Keypad { .. }
             | State::Confirm { .. }
-            | State::Offer => 0,
+            | State::Offer
+            | State::CallBack
+            | State::Message => 0,
         };
         if begun.digits.len() <= known {
             return self.misunderstood("Sorry, I lost the number. Please say all of it again.");
@@ -664,6 +823,30 @@ impl DialoguePolicy {
     }
 }
 
+/// Whether there is somebody who could call back: all that was tried has failed, and for no reason that asking
+/// once more would mend. `named`: the person gave the number.
+fn is_worth_a_call_back(failure: TransferFailure, named: bool) -> bool {
+    match failure {
+        TransferFailure::Refused { .. }
+        | TransferFailure::TargetBusy
+        | TransferFailure::TargetDeclined
+        | TransferFailure::TargetNoAnswer
+        | TransferFailure::TargetFault { .. }
+        | TransferFailure::CannotCall(_)
+        | TransferFailure::ApiKeyRefused
+        | TransferFailure::SipServiceDown
+        | TransferFailure::Overloaded => true,
+        // A wrong number has nobody who calls back; ours, out of service, does.
+        TransferFailure::TargetUnknown => !named,
+        TransferFailure::Cancelled
+        | TransferFailure::BadTarget
+        | TransferFailure::Policy(_)
+        | TransferFailure::AlreadyTransferring
+        | TransferFailure::CallerGone
+        | TransferFailure::NotAPhoneCall => false,
+    }
+}
+
 fn nothing() -> Reply {
     Reply {
         say: None,
@@ -699,6 +882,12 @@ fn join(begun: SpokenNumber, more: &SpokenNumber) -> SpokenNumber {
         begun.digits + &more.digits,
         begun.region.or(more.region),
     )
+}
+
+/// "Please have them call me back."
+fn is_about_calling_back(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("call") && text.contains("back")
 }
 
 /// "It ends in …", "the last four are …".

@@ -1,4 +1,9 @@
-use transfer_core::{Fallback, SipStatus, TransferMode, TransferReason};
+use std::sync::Arc;
+
+use transfer_core::{
+    Fallback, SipStatus, TransferMode, TransferReason,
+    policy::{TransferPolicy, TransferRules},
+};
 
 use super::*;
 use crate::call::handover::{HANDOVER_LIMIT, VERDICT_LIMIT};
@@ -516,25 +521,137 @@ fn after_an_unconfirmed_transfer_no_other_is_sent_for_half_a_minute() {
 }
 
 #[test]
-fn a_phone_that_is_not_active_is_not_transferred() {
-    let mut call = TestCall::listening();
-    call.handle(phone(CallStatus::Ringing));
+fn no_notice_is_spoken_of_a_transfer_that_is_refused() {
+    let unconfirmed = || {
+        let mut call = TestCall::transferring();
+        call.handle(Input::Transferred(Doubt::TimedOut.into()));
+        call.handle(Input::Replied(reply(None, Action::Listen)));
+        call
+    };
+    let ringing = || {
+        let mut call = TestCall::listening();
+        call.handle(phone(CallStatus::Ringing));
+        call
+    };
+    let without_default = || {
+        let mut call = TestCall::listening();
+        call.call.settings.default_transfer = None;
+        call
+    };
+    let premium: PhoneNumber = "+19005550100".parse().unwrap();
+    let class = TransferPolicy::default().decide(&premium).unwrap_err();
+    let to_premium = Action::Transfer(TransferRequest::Number(premium));
+    for (mut call, action, cause) in [
+        (
+            unconfirmed(),
+            to_default(),
+            TransferFailure::AlreadyTransferring,
+        ),
+        (ringing(), to_default(), TransferFailure::CallerGone),
+        (without_default(), to_default(), TransferFailure::BadTarget),
+        (
+            TestCall::listening(),
+            to_premium,
+            TransferFailure::Policy(class),
+        ),
+    ] {
+        call.outputs();
+        for notice in [Some("Sure, I am transferring you now."), None] {
+            call.reply_to("Transfer me.", notice, action.clone());
+            let refused = Output::Think(Heard::TransferFailed(cause));
+            assert_eq!(call.outputs(), [refused], "{cause}, {notice:?}");
+            call.handle(Input::Replied(reply(Some("Sorry."), Action::Listen)));
+            assert_eq!(call.said(), ["Sorry."]);
+            call.spoke();
+        }
+    }
+}
 
-    call.reply_to("Transfer me.", None, to_default());
+#[test]
+fn an_attempt_counts_once_though_the_gate_is_asked_before_its_notice() {
+    let limits = TransferRules {
+        max_per_call: 1,
+        ..TransferRules::default()
+    };
+    let mut call = TestCall::listening();
+    call.call.settings.gate = TransferGate::new(TransferPolicy::new(limits), Arc::default());
+    call.reply_to("Transfer me.", Some("One moment."), to_default());
+    assert_eq!(call.said(), ["One moment."]);
+
+    call.spoke();
+
+    assert_eq!(call.outputs(), [refer("sip:+15550009999@sip.example.net")]);
+}
+
+#[test]
+fn a_leg_that_is_no_longer_active_after_the_notice_is_not_transferred() {
+    let mut call = TestCall::listening();
+    call.reply_to("Transfer me.", Some("One moment."), to_default());
+    call.outputs();
+    call.handle(phone(CallStatus::Automation));
+
+    call.spoke();
 
     let refused = Output::Think(Heard::TransferFailed(TransferFailure::CallerGone));
     assert_eq!(call.outputs(), [refused]);
 }
 
 #[test]
-fn a_default_transfer_without_a_default_is_refused() {
+fn a_note_says_whom_the_caller_wanted_and_why_nobody_was_reached() {
     let mut call = TestCall::listening();
-    call.call.settings.default_transfer = None;
-
     call.reply_to("Transfer me.", None, to_default());
+    call.outputs();
+    // The default number is busy, and who stands in does not answer.
+    call.handle(Input::Transferred(TransferFailure::TargetBusy.into()));
+    call.outputs();
+    call.spoke();
+    call.outputs();
+    call.handle(Input::Transferred(TransferFailure::TargetNoAnswer.into()));
+    let failed = Heard::TransferFailed(TransferFailure::TargetNoAnswer);
+    assert_eq!(call.outputs(), [Output::Think(failed)]);
+    call.handle(Input::Replied(reply(Some("Call back?"), Action::Listen)));
+    call.outputs();
+    call.spoke();
+    let message = Some("It is about order seven.".to_owned());
 
-    let refused = Output::Think(Heard::TransferFailed(TransferFailure::BadTarget));
-    assert_eq!(call.outputs(), [refused]);
+    call.reply_to(
+        "It is about order seven.",
+        None,
+        Action::KeepNote {
+            message: message.clone(),
+        },
+    );
+
+    assert_eq!(
+        call.outputs(),
+        [Output::KeepNote {
+            identity: "sip_+15550001111".to_owned(),
+            wanted: "+15550009999".parse().unwrap(),
+            cause: TransferFailure::TargetNoAnswer,
+            message,
+        }]
+    );
+    call.handle(turn("Hello?"));
+    call.elapse(SILENCE);
+    assert_eq!(call.outputs(), [], "it is being written");
+    call.handle(Input::Noted { kept: true });
+    assert_eq!(call.outputs(), [Output::Think(Heard::Noted { kept: true })]);
+    call.handle(Input::Replied(reply(Some("Noted."), Action::Listen)));
+    assert_eq!(call.said(), ["Noted."]);
+    call.handle(Input::Noted { kept: false });
+    assert_eq!(call.outputs(), [], "nothing was to be written");
+}
+
+#[test]
+fn without_a_failed_transfer_there_is_nothing_to_note() {
+    let mut call = TestCall::listening();
+
+    call.reply_to("Call me back.", None, Action::KeepNote { message: None });
+
+    assert_eq!(
+        call.outputs(),
+        [Output::Think(Heard::Noted { kept: false })]
+    );
 }
 
 /// A call with its clock.
@@ -551,6 +668,7 @@ impl TestCall {
             greeting: "Good day.".to_owned(),
             default_transfer: Some("+15550009999".parse().unwrap()),
             sip_domain: Some("sip.example.net".parse().unwrap()),
+            user_parameter: UserParameter::Absent,
             gate: TransferGate::default(),
             plan: TransferPlan::new(
                 TransferMode::Cold,

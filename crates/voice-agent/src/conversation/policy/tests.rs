@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use transfer_core::policy::TransferRules;
 
 use super::*;
 
@@ -9,6 +10,19 @@ const ASK_AGAIN: &str = "Sorry. Please say the whole number again, digit by digi
 fn policy() -> DialoguePolicy {
     DialoguePolicy::new(PolicySettings {
         default_transfer: Some("+15550009999".parse().unwrap()),
+        ..PolicySettings::default()
+    })
+}
+
+/// With `TRANSFER_CONFIRM=false`.
+fn trusting() -> DialoguePolicy {
+    let rules = TransferRules {
+        confirmation: Confirmation::WhenInDoubt,
+        ..TransferRules::default()
+    };
+    DialoguePolicy::new(PolicySettings {
+        default_transfer: Some("+15550009999".parse().unwrap()),
+        transfer_policy: TransferPolicy::new(rules),
         ..PolicySettings::default()
     })
 }
@@ -37,6 +51,9 @@ fn check(mut policy: DialoguePolicy, conversation: &[(&str, &str)]) {
         let heard = match *heard {
             "(silence)" => Heard::Silence,
             "(pause)" => Heard::KeysEnded,
+            "(busy)" => Heard::TransferFailed(TransferFailure::TargetBusy),
+            "(noted)" => Heard::Noted { kept: true },
+            "(note lost)" => Heard::Noted { kept: false },
             text => match text.strip_prefix("keys ") {
                 Some(keys) => press(&mut policy, keys),
                 None => turn(text),
@@ -64,6 +81,10 @@ fn show(reply: &Reply) -> String {
         Action::Listen => said,
         Action::Transfer(TransferRequest::Default) => format!("{said} -> default"),
         Action::Transfer(TransferRequest::Number(number)) => format!("{said} -> {number}"),
+        Action::KeepNote { message } => {
+            let message = message.as_deref().unwrap_or("(none)");
+            format!("{said} -> note: {message}")
+        }
         Action::HangUp => format!("{said} -> hang up"),
     }
 }
@@ -105,6 +126,81 @@ fn a_number_is_read_back_and_a_yes_transfers() {
             &[(said, READ_BACK), ("Yes.", &transferred("+15550001234"))],
         );
     }
+}
+
+#[test]
+fn without_confirmation_a_number_that_was_understood_twice_is_transferred_to_at_once() {
+    let twice = "Transfer me to +1 555 000 1234. | Transfer me to plus one, 555, triple zero, one two three four.";
+    let told = "Sure, I am transferring you to plus one, five five five, zero zero zero, one two three four now. \
+        One moment please. -> +15550001234";
+    check(trusting(), &[(twice, told)]);
+    // Asked for, by voice or by keys, the number needs no "transfer me".
+    let number = "plus 1 555 000 1234 | plus 1 555 000 1234";
+    check(
+        trusting(),
+        &[
+            (
+                "Transfer me to 98765 43210.",
+                "Sorry, I need the number with its country code. Please say it again, starting with plus.",
+            ),
+            (number, told),
+        ],
+    );
+    check(asked_for_keys(trusting()), &[(number, told)]);
+}
+
+#[test]
+fn without_confirmation_what_is_in_doubt_is_asked_about_all_the_same() {
+    for said in [
+        // One recognition, or one that found a number.
+        "Transfer me to +1 555 000 1234.",
+        "Transfer me to +1 555 000 1234. | Transfer me to her.",
+        "Transfer me to plus 1 555 00 1234. | Transfer me to plus 1 5 5 5 0 0 0 1 2 3 4.",
+        // A number that is only mentioned.
+        "My number is +1 555 000 1234. | My number is +1 555 000 1234.",
+    ] {
+        check(
+            trusting(),
+            &[(said, READ_BACK), ("Yes.", &transferred("+15550001234"))],
+        );
+    }
+    // A correction, a number in pieces, one on the keypad.
+    let right = "plus one 555 000 1234 | plus one 555 000 1234";
+    check(
+        trusting(),
+        &[
+            ("Transfer me to +1 555 000 1234.", READ_BACK),
+            (
+                "No, +1 555 000 1235. | No, +1 555 000 1235.",
+                &READ_BACK.replace("three four", "three five"),
+            ),
+            (right, READ_BACK),
+        ],
+    );
+    check(
+        trusting(),
+        &[
+            (
+                "Transfer me to plus one five five five | Transfer me to plus one five five five",
+                "I have plus one five five five. What comes next?",
+            ),
+            (
+                "triple zero one two three four | triple zero one two three four",
+                READ_BACK,
+            ),
+        ],
+    );
+    check(
+        asked_for_keys(trusting()),
+        &[("keys 15550001234#", ENTERED)],
+    );
+    // What is refused is refused.
+    let premium = "Transfer me to +1 900 555 0100. | Transfer me to +1 900 555 0100.";
+    let reply = trusting().hear(turn(premium));
+    assert_eq!(reply.then, Action::Listen);
+    assert!(show(&reply).contains("premium"), "{}", show(&reply));
+    let not = "Don't transfer me to +1 555 000 1234. | Don't transfer me to +1 555 000 1234.";
+    assert_eq!(trusting().hear(turn(not)).then, Action::Listen);
 }
 
 #[test]
@@ -522,6 +618,149 @@ fn a_failed_transfer_is_explained_and_the_talk_goes_on() {
     );
 }
 
+/// With `CALLBACK_FILE`.
+fn noting() -> DialoguePolicy {
+    let mut policy = policy();
+    policy.take_notes();
+    policy
+}
+
+const BUSY: &str = "I'm sorry, that line is busy right now. You are still with me. Shall I ask them to call you back?";
+const NOTED: &str =
+    "Thank you. I have noted that you would like a call back. Is there anything else?";
+
+#[test]
+fn who_could_not_be_reached_may_be_asked_to_call_back() {
+    let message = "Please call me about order seven, and do not transfer me to +1 555 000 1234.";
+    let noted = format!(" -> note: {message}");
+    for yes in [
+        "Yes, please.",
+        "Yes, please call me back.",
+        "Please have them call me back.",
+        "That would be nice, yes.",
+        "Sure.",
+        "keys 1",
+    ] {
+        check(
+            noting(),
+            &[
+                ("Transfer me.", &transferred("default")),
+                ("(busy)", BUSY),
+                (yes, ASK_FOR_MESSAGE),
+                (message, &noted),
+                ("(noted)", NOTED),
+                ("No.", "All right. Is there anything else?"),
+            ],
+        );
+    }
+    for none in ["No.", "No, thank you.", "Thank you.", "(silence)", "Bye."] {
+        check(
+            noting(),
+            &[
+                ("(busy)", BUSY),
+                ("Yes.", ASK_FOR_MESSAGE),
+                ("[BLANK_AUDIO]", ""),
+                ("Pardon?", ASK_FOR_MESSAGE),
+                ("Hello?", ASK_FOR_MESSAGE),
+                (none, " -> note: (none)"),
+                (
+                    "(note lost)",
+                    "I am sorry, I could not write that down, so nobody will know. Please call again later. Is there anything else?",
+                ),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_call_back_that_is_not_wanted_is_not_noted() {
+    for no in ["No.", "No, do not call me back.", "No thanks.", "keys 2"] {
+        check(
+            noting(),
+            &[
+                ("(busy)", BUSY),
+                (no, "All right. How else can I help?"),
+                ("Transfer me.", &transferred("default")),
+            ],
+        );
+    }
+    check(
+        noting(),
+        &[
+            ("(busy)", BUSY),
+            ("Yes.", ASK_FOR_MESSAGE),
+            ("Never mind.", "All right. How else can I help?"),
+            ("Hello.", "Hello. How can I help?"),
+        ],
+    );
+    // Another wish is heard.
+    for other in ["Transfer me.", "keys 0"] {
+        check(
+            noting(),
+            &[("(busy)", BUSY), (other, &transferred("default"))],
+        );
+    }
+    check(
+        noting(),
+        &[
+            ("(busy)", BUSY),
+            ("Transfer me to +1 555 000 1234.", READ_BACK),
+        ],
+    );
+    check(
+        noting(),
+        &[
+            ("(busy)", BUSY),
+            ("(silence)", &format!("Are you still there? {CALL_BACK}")),
+        ],
+    );
+}
+
+#[test]
+fn a_call_back_is_offered_when_all_was_tried_and_never_without_a_file() {
+    use transfer_core::{DialFailure, SipStatus};
+    let status = SipStatus(603);
+    let class = TransferPolicy::default()
+        .decide(&"+19005550100".parse().unwrap())
+        .unwrap_err();
+    for (failure, offered) in [
+        (TransferFailure::Refused { status }, true),
+        (TransferFailure::TargetBusy, true),
+        (TransferFailure::TargetDeclined, true),
+        (TransferFailure::TargetNoAnswer, true),
+        (TransferFailure::TargetUnknown, true),
+        (TransferFailure::TargetFault { status }, true),
+        (TransferFailure::CannotCall(DialFailure::BadRequest), true),
+        (TransferFailure::SipServiceDown, true),
+        (TransferFailure::Overloaded, true),
+        (TransferFailure::ApiKeyRefused, true),
+        (TransferFailure::Policy(class), false),
+        (TransferFailure::AlreadyTransferring, false),
+        (TransferFailure::Cancelled, false),
+        (TransferFailure::BadTarget, false),
+        (TransferFailure::NotAPhoneCall, false),
+        (TransferFailure::CallerGone, false),
+    ] {
+        let said = |mut policy: DialoguePolicy| {
+            let reply = policy.hear(Heard::TransferFailed(failure));
+            reply.say.unwrap()
+        };
+        let told = said(noting());
+        assert_eq!(told.ends_with(CALL_BACK), offered, "{failure}: {told}");
+        if offered {
+            assert!(told.contains("You are still with me. Shall"), "{told}");
+        }
+        assert_eq!(said(policy()), failure.spoken());
+    }
+    // A number that is not in service, and that the person gave.
+    let mut policy = noting();
+    policy.hear(turn("Transfer me to +1 555 000 1234."));
+    policy.hear(turn("Yes."));
+    let unknown = TransferFailure::TargetUnknown;
+    let reply = policy.hear(Heard::TransferFailed(unknown));
+    assert_eq!(reply.say.as_deref(), Some(unknown.spoken()));
+}
+
 proptest! {
     #[test]
     fn no_conversation_panics_and_no_number_leaves_unconfirmed(
@@ -530,31 +769,53 @@ proptest! {
                 "Transfer me.", "Yes.", "No.", "plus one 555 000 1234", "plus one 555", "0001234",
                 "it ends in 99", "No, five six.", "Cancel.", "What?", "", "Hello.", "India",
                 "plus 44 20 7946 0958 | plus 44 20 7946 0959", "98765 43210", "double", "plus",
-                "keys 1", "keys 2", "keys 0", "keys #", "keys *", "keys 5550001234", "(pause)",
+                "Transfer me to +1 555 000 1234. | Transfer me to +1 555 000 1234.", "plus one 555 000 1234 | plus one 555 000 1234",
+                "(busy)", "keys 1", "keys 2", "keys 0", "keys #", "keys *", "keys 5550001234", "(pause)",
             ]),
             0..12,
         ),
         default in any::<bool>(),
+        trust in any::<bool>(),
     ) {
-        let mut policy = if default { policy() } else { without_default() };
+        let mut policy = match (default, trust) {
+            (true, true) => trusting(),
+            (true, false) => policy(),
+            (false, _) => without_default(),
+        };
+        let trust = default && trust;
+        policy.take_notes();
         for text in turns {
             let heard = match text.strip_prefix("keys ") {
                 Some(keys) if expects_keys(&policy) => press(&mut policy, keys),
                 Some(keys) => Heard::Key(Key::try_from(keys.chars().next().unwrap()).unwrap()),
                 None if text == "(pause)" => Heard::KeysEnded,
+                None if text == "(busy)" => Heard::TransferFailed(TransferFailure::TargetBusy),
                 None => turn(text),
             };
+            let twice: Option<PhoneNumber> = text
+                .contains("+1 555 000 1234. |")
+                .then_some(())
+                .or(text.starts_with("plus one 555 000 1234 |").then_some(()))
+                .map(|()| "+15550001234".parse().unwrap());
             let pending = match &policy.state {
                 State::Confirm { number } => Some(number.clone()),
-                State::Open | State::Number { .. } | State::Keypad { .. } | State::Offer => None,
+                State::Open
+                | State::Number { .. }
+                | State::Keypad { .. }
+                | State::Offer
+                | State::CallBack
+                | State::Message => None,
             };
+            let asked_for_message = policy.state == State::Message;
             let reply = policy.hear(heard);
             match reply.then {
                 Action::Transfer(TransferRequest::Number(number)) => {
-                    prop_assert_eq!(Some(&number), pending.as_ref());
+                    let agreed = trust && twice.as_ref() == Some(&number);
+                    prop_assert!(agreed || pending.as_ref() == Some(&number));
                     prop_assert_eq!(number.to_string().parse(), Ok(number));
                 }
                 Action::Transfer(TransferRequest::Default) => prop_assert!(default),
+                Action::KeepNote { .. } => prop_assert!(asked_for_message),
                 Action::Listen | Action::HangUp => {}
             }
         }
