@@ -70,7 +70,7 @@ pub(crate) async fn a_refer_target_may_say_user_phone(world: World) -> anyhow::R
 
 pub(crate) async fn a_call_through_tls_is_transferred(mut world: World) -> anyhow::Result<()> {
     world.put_behind_tls().await?;
-    default_transfer(world, PhoneSettings::callee(), "Transfer me.").await
+    default_transfer(&world, PhoneSettings::callee(), &[], "Transfer me.").await
 }
 
 async fn default_transfer(
