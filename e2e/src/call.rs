@@ -156,7 +156,7 @@ impl Call {
         for _ in 0..PATIENCE {
             let answer = self.tell(request).await?;
             // "One moment please" is no part of the number.
-            let told = digits(answer.split(" now.").next().unwrap_or_default());
+            let told = digits(answer.split("One moment").next().unwrap_or_default());
             if answer.contains(NOTICE) {
                 ensure!(told == digits(number), "the notice: {answer}");
                 return Ok(());

@@ -204,7 +204,7 @@ impl DialoguePolicy {
         let read_back = read_back(&number);
         Reply {
             say: Some(format!(
-                "Sure, I am transferring you to {read_back} now. One moment please."
+                "Sure, I am transferring you now, to {read_back}. One moment please."
             )),
             ..self.confirmed(number)
         }

@@ -131,7 +131,7 @@ fn a_number_is_read_back_and_a_yes_transfers() {
 #[test]
 fn without_confirmation_a_number_that_was_understood_twice_is_transferred_to_at_once() {
     let twice = "Transfer me to +1 555 000 1234. | Transfer me to plus one, 555, triple zero, one two three four.";
-    let told = "Sure, I am transferring you to plus one, five five five, zero zero zero, one two three four now. \
+    let told = "Sure, I am transferring you now, to plus one, five five five, zero zero zero, one two three four. \
         One moment please. -> +15550001234";
     check(trusting(), &[(twice, told)]);
     // Asked for, by voice or by keys, the number needs no "transfer me".
