@@ -2,37 +2,108 @@
 
 use std::{panic::resume_unwind, sync::Arc, thread::available_parallelism};
 
-use sip_config::{AgentSettings, LlmSettings};
+use sip_config::{AgentSettings, LlmSettings, SttSettings};
 use speech::{LoadError, ModelsDir, Piper, Whisper};
+use speech_cloud::{CloudVoice, KeyCheck, KeyError, Pause, Transcriber, check_key, http_client};
 use tokio::{sync::Semaphore, task::spawn_blocking};
+use tracing::{debug, error, info, warn};
 use transfer_core::{PhoneNumber, Region, policy::TransferPolicy};
 
 use crate::{
     conversation::{Brain, DialoguePolicy, LlmBrain, PolicySettings},
-    ears::Ears,
-    voice::Voice,
+    ears::{Ears, LocalEars, Stt},
+    vendor::Vendor,
+    voice::{LocalVoice, Voice},
 };
 
 /// Everything that calls need to listen, think and speak.
 pub struct Speech {
-    whisper: Arc<Whisper>,
-    piper: Arc<Piper>,
-    inference: Inference,
+    stt: Stt,
+    local_ears: Option<LocalEars>,
+    tts: Option<(CloudVoice, Vendor)>,
+    local_voice: Option<LocalVoice>,
+    keys: Vec<(KeyCheck, Vendor)>,
+    http: reqwest::Client,
     default_region: Option<Region>,
     llm: Option<LlmSettings>,
 }
 
+/// There is nobody to listen or nobody to speak.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadSpeechError {
+    #[error("cannot {work} on this machine")]
+    Model {
+        work: &'static str,
+        source: LoadError,
+    },
+    #[error(
+        "this machine cannot open TLS connections; install its root certificates (ca-certificates)"
+    )]
+    Http(#[source] reqwest::Error),
+}
+
 impl Speech {
     /// Loads the models; takes about half a second and blocks for it.
-    pub fn load(settings: &AgentSettings) -> Result<Self, LoadError> {
+    ///
+    /// A vendor works without them, and then nobody stands in for it.
+    pub fn load(settings: &AgentSettings) -> Result<Self, LoadSpeechError> {
         let models = ModelsDir::new(&settings.speech.models_dir);
+        let inference = Inference::on_all_cores();
+        let http = http_client().map_err(LoadSpeechError::Http)?;
+        let (stt, listener) = stt(settings, &http);
+        let tts = CloudVoice::new(http.clone(), &settings.tts).map(|voice| {
+            let vendor = Vendor::new(voice.name());
+            (voice, vendor)
+        });
+        let whisper = model(
+            "listen",
+            listener.is_some(),
+            Whisper::load(&models.whisper()),
+        )?;
+        let piper = model("speak", tts.is_some(), Piper::load(&models.piper()))?;
+
+        let name = |vendor: Option<&Vendor>| vendor.map_or("local", Vendor::name);
+        let speaker = tts.as_ref().map(|(_, vendor)| vendor);
+        info!("Using {} STT", name(listener.as_ref()));
+        info!("Using {} TTS", name(speaker));
+        let listener_key = KeyCheck::stt(&settings.stt).zip(listener);
+        let speaker_key = KeyCheck::tts(&settings.tts).zip(speaker.cloned());
         Ok(Self {
-            whisper: Arc::new(Whisper::load(&models.whisper())?),
-            piper: Arc::new(Piper::load(&models.piper())?),
-            inference: Inference::on_all_cores(),
+            stt,
+            local_ears: whisper.map(|whisper| LocalEars {
+                whisper: Arc::new(whisper),
+                inference: inference.clone(),
+            }),
+            tts,
+            local_voice: piper.map(|piper| LocalVoice {
+                piper: Arc::new(piper),
+                inference,
+            }),
+            keys: listener_key.into_iter().chain(speaker_key).collect(),
+            http,
             default_region: settings.default_region,
             llm: settings.llm.clone(),
         })
+    }
+
+    /// Asks the vendors whether they take their keys, and says in the log when one does not. No call waits
+    /// for it, and a vendor that refuses its key is not asked for speech.
+    pub fn check_keys(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (http, keys) = (self.http.clone(), self.keys.clone());
+        async move {
+            for (check, vendor) in keys {
+                match check_key(&http, &check).await {
+                    Ok(()) => debug!(vendor = vendor.name(), "key taken"),
+                    Err(refused @ KeyError::Refused { .. }) => {
+                        error!("{refused}; set a valid key and start again");
+                        vendor.failed(refused, Pause::UntilFixed, "it is not asked");
+                    }
+                    Err(unknown @ KeyError::Unknown { .. }) => {
+                        warn!("{:#}", anyhow::Error::from(unknown));
+                    }
+                }
+            }
+        }
     }
 
     /// A new conversation.
@@ -53,11 +124,50 @@ impl Speech {
     }
 
     pub fn voice(&self) -> Voice {
-        Voice::new(self.piper.clone(), self.inference.clone())
+        Voice::new(self.tts.clone(), self.local_voice.clone())
     }
 
     pub fn ears(&self) -> Ears {
-        Ears::new(self.whisper.clone(), self.inference.clone())
+        Ears::new(self.stt.clone(), self.local_ears.clone())
+    }
+}
+
+/// Who recognises, and which vendor that is.
+fn stt(settings: &AgentSettings, http: &reqwest::Client) -> (Stt, Option<Vendor>) {
+    match &settings.stt {
+        SttSettings::Local => (Stt::Local, None),
+        SttSettings::OpenAi(openai) => {
+            let vendor = Vendor::new("OpenAI");
+            let transcriber = Transcriber::new(http.clone(), openai.clone());
+            (Stt::OpenAi(transcriber, vendor.clone()), Some(vendor))
+        }
+        SttSettings::Deepgram(deepgram) => {
+            let vendor = Vendor::new("Deepgram");
+            let mut deepgram = deepgram.clone();
+            let departments = settings.transfer_rules.destinations.iter();
+            let names = departments.map(|department| department.name.to_string());
+            deepgram.keyterms.extend(names);
+            (Stt::Deepgram(deepgram, vendor.clone()), Some(vendor))
+        }
+    }
+}
+
+/// A model that must be there, or that only stands in for a vendor.
+fn model<T>(
+    work: &'static str,
+    stands_in: bool,
+    loaded: Result<T, LoadError>,
+) -> Result<Option<T>, LoadSpeechError> {
+    match loaded {
+        Ok(model) => Ok(Some(model)),
+        Err(LoadError::Missing { path }) if stands_in => {
+            info!(
+                model = %path.display(),
+                "no local model to {work} with: nobody stands in when the provider fails; `cargo xtask setup --agent` fetches it"
+            );
+            Ok(None)
+        }
+        Err(source) => Err(LoadSpeechError::Model { work, source }),
     }
 }
 

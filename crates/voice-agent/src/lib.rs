@@ -11,9 +11,13 @@ mod ears;
 mod hold;
 mod inference;
 mod job;
+#[cfg(test)]
+#[path = "../../speech-cloud/tests/vendors/loopback.rs"]
+mod loopback;
 pub mod shutdown;
 #[cfg(test)]
 mod twirp_server;
+mod vendor;
 mod voice;
 pub mod worker;
 

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser as _;
 use sip_config::Environment;
-use tokio::{runtime::Runtime, select};
+use tokio::{runtime::Runtime, select, task::JoinSet};
 use tracing::{info, warn};
 use url::Url;
 use voice_agent::{
@@ -60,6 +60,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         ),
     }
     let speech = Speech::load(&settings.agent)?;
+    let check_keys = speech.check_keys();
     let worker = WorkerSettings {
         endpoint: Endpoint {
             url: Url::parse(&settings.livekit.signal_url()).context("LIVEKIT_URL")?,
@@ -74,6 +75,8 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     let agent = Arc::new(Agent::new(&settings.livekit, settings.agent, speech));
     let shutdown = Shutdown::default();
     Runtime::new()?.block_on(async {
+        let mut background = JoinSet::new();
+        background.spawn(check_keys);
         select! {
             ended = worker::run(worker, |job, end| agent.clone().run(job, end), shutdown.clone()) => {
                 Ok(ended?)
