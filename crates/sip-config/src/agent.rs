@@ -11,7 +11,7 @@ use transfer_core::{
 use url::Url;
 
 use crate::environment::{Reader, Settings};
-use crate::providers::{self, OPENAI_BASE_URL, SttSettings, TtsSettings};
+use crate::providers::{OPENAI_BASE_URL, ProviderSettings};
 use crate::{transfer, variables};
 
 /// How long a callee may ring; LiveKit's own default.
@@ -48,10 +48,7 @@ pub struct AgentSettings {
     pub transfer: TransferSettings,
     pub log_level: LogLevel,
     pub speech: SpeechSettings,
-    /// Who listens.
-    pub stt: SttSettings,
-    /// Who speaks.
-    pub tts: TtsSettings,
+    pub providers: ProviderSettings,
     /// `None`: the built-in dialogue answers.
     pub llm: Option<LlmSettings>,
     /// Variables that are set and have no effect in this version.
@@ -153,7 +150,7 @@ impl Settings for AgentSettings {
         let transfer = TransferSettings::read(reader, region);
         let log_level = reader.optional("LIVEKIT_LOG_LEVEL", log_level);
         let speech = SpeechSettings::read(reader);
-        let (stt, tts) = providers::read(reader);
+        let providers = ProviderSettings::read(reader);
         let llm = LlmSettings::read_optional(reader);
         let unused = variables::unused(reader);
         let dialer = dialer?;
@@ -169,8 +166,7 @@ impl Settings for AgentSettings {
             transfer,
             log_level: log_level.unwrap_or_default(),
             speech: speech?,
-            stt: stt?,
-            tts: tts?,
+            providers: providers?,
             llm,
             unused,
         })

@@ -36,7 +36,8 @@ pub use environment::{Environment, LoadError, Reader, Settings};
 pub use error::{Fault, Problem, SettingsError};
 pub use livekit::LiveKitSettings;
 pub use providers::{
-    Account, CartesiaTts, DeepgramStt, DeepgramTts, OpenAiStt, OpenAiTts, SttSettings, TtsSettings,
+    Account, CartesiaTts, DeepgramStt, DeepgramTts, OpenAiStt, OpenAiTts, ProviderSettings,
+    SttSettings, TtsSettings,
 };
 pub use trunk::{Carrier, MediaEncryption, NumberFormat, Transport, TrunkSettings};
 pub use variables::{VARIABLES, Variable};

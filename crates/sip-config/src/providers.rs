@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use url::Url;
 
-use crate::environment::Reader;
+use crate::environment::{Reader, Settings};
 use crate::variables;
 
 pub(crate) const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
@@ -105,10 +105,22 @@ struct Accounts {
     openai_by_name: bool,
 }
 
-/// Reads who listens and who speaks. `None` leaves a fault with the reader.
-pub(crate) fn read(reader: &mut Reader<'_>) -> (Option<SttSettings>, Option<TtsSettings>) {
-    let accounts = Accounts::read(reader);
-    (stt(reader, &accounts), tts(reader, &accounts))
+/// Who listens and who speaks.
+#[derive(Clone, Debug)]
+pub struct ProviderSettings {
+    pub stt: SttSettings,
+    pub tts: TtsSettings,
+}
+
+impl Settings for ProviderSettings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let accounts = Accounts::read(reader);
+        let (stt, tts) = (stt(reader, &accounts), tts(reader, &accounts));
+        Some(Self {
+            stt: stt?,
+            tts: tts?,
+        })
+    }
 }
 
 impl Accounts {

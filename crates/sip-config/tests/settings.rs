@@ -104,7 +104,7 @@ fn providers(pairs: &'static [(&str, &str)]) -> (String, String) {
         pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
     );
     let agent: AgentSettings = environment.settings().unwrap();
-    let stt = match agent.stt {
+    let stt = match agent.providers.stt {
         SttSettings::Local => "local".to_owned(),
         SttSettings::Deepgram(stt) => format!(
             "deepgram {} {} {} {:?}",
@@ -115,7 +115,7 @@ fn providers(pairs: &'static [(&str, &str)]) -> (String, String) {
             stt.account.base_url, stt.model, stt.language
         ),
     };
-    let tts = match agent.tts {
+    let tts = match agent.providers.tts {
         TtsSettings::Local => "local".to_owned(),
         TtsSettings::OpenAi(tts) => format!(
             "openai {} {} {}",

@@ -29,8 +29,8 @@
 //!
 //! Each protocol is one request or a handful of messages, and the failures are what matters on a telephone.
 //! `deepgram` 0.14 brings tungstenite 0.28 beside the one that this workspace has, and so a second WebSocket
-//! stack; `async-openai` asks for whole audio files by a multipart form of its own features, and repeats a
-//! request that failed, while the person on the line waits.
+//! stack, and hides the status of a refused handshake behind its own errors; `async-openai` has speech as one whole
+//! file or as events in base64, which other servers of that protocol do not send, and no `Retry-After`.
 
 mod breaker;
 mod key_check;

@@ -415,6 +415,9 @@ async fn sleep_until_maybe(deadline: Option<Instant>) {
 }
 
 #[cfg(test)]
+mod cloud_tests;
+
+#[cfg(test)]
 pub(crate) mod tests {
     use std::{sync::LazyLock, time::Duration};
 
@@ -444,7 +447,7 @@ pub(crate) mod tests {
         }
     });
 
-    fn local() -> LocalEars {
+    pub(super) fn local() -> LocalEars {
         LocalEars {
             whisper: MODELS.whisper.clone(),
             inference: Inference::on_all_cores(),
@@ -467,10 +470,18 @@ pub(crate) mod tests {
         }
     }
 
-    /// Speaks, and collects what is heard until `turns` turns are.
     async fn heard(attention: Attention, turns: usize, sentences: &[(u64, &str)]) -> Vec<EarEvent> {
         let mut ears = Ears::new(Stt::Local, Some(local()));
         ears.attention = attention;
+        heard_by(ears, turns, sentences).await
+    }
+
+    /// Speaks, and collects what is heard until `turns` turns are.
+    pub(super) async fn heard_by(
+        ears: Ears,
+        turns: usize,
+        sentences: &[(u64, &str)],
+    ) -> Vec<EarEvent> {
         let (to_ears, frames) = mpsc::channel(100);
         let (events, mut from_ears) = mpsc::channel(100);
         let mut collected = Vec::new();
@@ -494,7 +505,7 @@ pub(crate) mod tests {
         collected
     }
 
-    fn words(text: &str) -> String {
+    pub(super) fn words(text: &str) -> String {
         let plain: String = text
             .chars()
             .map(|c| if c.is_alphanumeric() { c } else { ' ' })

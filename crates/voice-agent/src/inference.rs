@@ -51,7 +51,7 @@ impl Speech {
         let inference = Inference::on_all_cores();
         let http = http_client().map_err(LoadSpeechError::Http)?;
         let (stt, listener) = stt(settings, &http);
-        let tts = CloudVoice::new(http.clone(), &settings.tts).map(|voice| {
+        let tts = CloudVoice::new(http.clone(), &settings.providers.tts).map(|voice| {
             let vendor = Vendor::new(voice.name());
             (voice, vendor)
         });
@@ -66,8 +66,8 @@ impl Speech {
         let speaker = tts.as_ref().map(|(_, vendor)| vendor);
         info!("Using {} STT", name(listener.as_ref()));
         info!("Using {} TTS", name(speaker));
-        let listener_key = KeyCheck::stt(&settings.stt).zip(listener);
-        let speaker_key = KeyCheck::tts(&settings.tts).zip(speaker.cloned());
+        let listener_key = KeyCheck::stt(&settings.providers.stt).zip(listener);
+        let speaker_key = KeyCheck::tts(&settings.providers.tts).zip(speaker.cloned());
         Ok(Self {
             stt,
             local_ears: whisper.map(|whisper| LocalEars {
@@ -134,7 +134,7 @@ impl Speech {
 
 /// Who recognises, and which vendor that is.
 fn stt(settings: &AgentSettings, http: &reqwest::Client) -> (Stt, Option<Vendor>) {
-    match &settings.stt {
+    match &settings.providers.stt {
         SttSettings::Local => (Stt::Local, None),
         SttSettings::OpenAi(openai) => {
             let vendor = Vendor::new("OpenAI");

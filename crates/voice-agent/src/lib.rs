@@ -12,6 +12,7 @@ mod hold;
 mod inference;
 mod job;
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests of speech-cloud use the rest of it")]
 #[path = "../../speech-cloud/tests/vendors/loopback.rs"]
 mod loopback;
 pub mod shutdown;
