@@ -103,7 +103,9 @@ fn providers(pairs: &'static [(&str, &str)]) -> (String, String) {
     let environment = Environment::from_pairs(
         pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
     );
-    let agent: AgentSettings = environment.settings().unwrap();
+    let agent: AgentSettings = environment
+        .settings()
+        .expect("the providers are set rightly");
     let stt = match agent.providers.stt {
         SttSettings::Local => "local".to_owned(),
         SttSettings::Deepgram(stt) => format!(
