@@ -28,10 +28,10 @@ pub struct Speech {
     llm: Option<LlmSettings>,
 }
 
-/// There is nobody to listen or nobody to speak.
+/// There is nobody to listen, or nobody to speak.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadSpeechError {
-    #[error("cannot {work} on this machine")]
+    #[error("no provider is chosen to {work}, and this machine cannot")]
     Model {
         work: &'static str,
         source: LoadError,

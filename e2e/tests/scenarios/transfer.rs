@@ -21,7 +21,7 @@ const G722: u8 = 9;
 const REQUEST: &str = "Transfer me to plus one, five five five, triple zero, one two three four.";
 
 /// How much of a sentence Whisper must understand of what a phone has heard, for the sentence to count as heard.
-const UNDERSTOOD: f64 = 0.7;
+pub(crate) const UNDERSTOOD: f64 = 0.7;
 
 pub(crate) async fn transfer_me_goes_to_the_default_number(world: World) -> anyhow::Result<()> {
     let callee = PhoneSettings::callee().with_codecs(Codecs::Narrowband);
