@@ -70,6 +70,11 @@ impl KeyCheck {
         })
     }
 
+    /// Whether the answer to one is the answer to the other.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.names() == other.names()
+    }
+
     fn names(&self) -> (&'static str, &'static str) {
         match self.vendor {
             Vendor::OpenAi => ("OpenAI", "OPENAI_API_KEY"),

@@ -91,6 +91,6 @@ async fn main() -> anyhow::Result<()> {
             )
         }
     };
-    println!("{name} heard after {time:.0?}: {heard}");
+    println!("{name} heard after {time:.1?}: {heard}");
     Ok(())
 }

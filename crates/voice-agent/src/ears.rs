@@ -153,7 +153,11 @@ impl Ears {
     ) {
         let mut endpointer = Endpointer::default();
         let mut line = match &self.stt {
-            Stt::Deepgram(settings, vendor) => Some(Line::new(settings.clone(), vendor.clone())),
+            Stt::Deepgram(settings, vendor) => Some(Line::new(
+                settings.clone(),
+                vendor.clone(),
+                self.local.is_some(),
+            )),
             Stt::Local | Stt::OpenAi(..) => None,
         };
         let mut recognising = FuturesOrdered::new();

@@ -22,7 +22,8 @@ pub struct Speech {
     local_ears: Option<LocalEars>,
     tts: Option<(CloudVoice, Vendor)>,
     local_voice: Option<LocalVoice>,
-    keys: Vec<(KeyCheck, Vendor)>,
+    /// The keys that are used, and what they are used for.
+    keys: Vec<(KeyCheck, Vec<Vendor>)>,
     http: reqwest::Client,
     default_region: Option<Region>,
     llm: Option<LlmSettings>,
@@ -66,8 +67,10 @@ impl Speech {
         let speaker = tts.as_ref().map(|(_, vendor)| vendor);
         info!("Using {} STT", name(listener.as_ref()));
         info!("Using {} TTS", name(speaker));
-        let listener_key = KeyCheck::stt(&settings.providers.stt).zip(listener);
-        let speaker_key = KeyCheck::tts(&settings.providers.tts).zip(speaker.cloned());
+        let keys = keys(
+            KeyCheck::stt(&settings.providers.stt).zip(listener),
+            KeyCheck::tts(&settings.providers.tts).zip(speaker.cloned()),
+        );
         Ok(Self {
             stt,
             local_ears: whisper.map(|whisper| LocalEars {
@@ -79,7 +82,7 @@ impl Speech {
                 piper: Arc::new(piper),
                 inference,
             }),
-            keys: listener_key.into_iter().chain(speaker_key).collect(),
+            keys,
             http,
             default_region: settings.default_region,
             llm: settings.llm.clone(),
@@ -91,12 +94,15 @@ impl Speech {
     pub fn check_keys(&self) -> impl Future<Output = ()> + Send + 'static {
         let (http, keys) = (self.http.clone(), self.keys.clone());
         async move {
-            for (check, vendor) in keys {
+            for (check, vendors) in keys {
                 match check_key(&http, &check).await {
-                    Ok(()) => debug!(vendor = vendor.name(), "key taken"),
-                    Err(refused @ KeyError::Refused { .. }) => {
+                    Ok(()) => debug!(?vendors, "key taken"),
+                    Err(refused @ KeyError::Refused { vendor, variable }) => {
                         error!("{refused}; set a valid key and start again");
-                        vendor.failed(refused, Pause::UntilFixed, "it is not asked");
+                        for user in vendors {
+                            let error = KeyError::Refused { vendor, variable };
+                            user.failed(error, Pause::UntilFixed, "it is not asked");
+                        }
                     }
                     Err(unknown @ KeyError::Unknown { .. }) => {
                         warn!("{:#}", anyhow::Error::from(unknown));
@@ -129,6 +135,23 @@ impl Speech {
 
     pub fn ears(&self) -> Ears {
         Ears::new(self.stt.clone(), self.local_ears.clone())
+    }
+}
+
+/// One check for each key, also when it is used twice.
+fn keys(
+    listener: Option<(KeyCheck, Vendor)>,
+    speaker: Option<(KeyCheck, Vendor)>,
+) -> Vec<(KeyCheck, Vec<Vendor>)> {
+    match (listener, speaker) {
+        (Some((key, listener)), Some((same, speaker))) if key.is_same_as(&same) => {
+            vec![(key, vec![listener, speaker])]
+        }
+        (listener, speaker) => listener
+            .into_iter()
+            .chain(speaker)
+            .map(|(key, vendor)| (key, vec![vendor]))
+            .collect(),
     }
 }
 

@@ -232,9 +232,17 @@ async fn the_agents_own_echo_is_no_word_of_the_persons() {
 async fn a_line_that_fails_again_and_again_is_left_alone() {
     let server = Deepgram::start(|_, _| vec![Does::Cut]).await;
     let (stt, vendor) = deepgram(&server);
-    assert_eq!(silence(Ears::new(stt, None), 20).await, []);
+    assert_eq!(silence(Ears::new(stt, Some(local())), 20).await, []);
     assert_eq!(server.opened.lock().unwrap().len(), 3);
     assert!(!vendor.is_worth_asking());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_nobody_stands_in_for_is_tried_again_and_again() {
+    let server = Deepgram::start(|_, _| vec![Does::Cut]).await;
+    assert_eq!(silence(Ears::new(deepgram(&server).0, None), 20).await, []);
+    let tried = server.opened.lock().unwrap().len();
+    assert!((5..=10).contains(&tried), "{tried}");
 }
 
 #[tokio::test]

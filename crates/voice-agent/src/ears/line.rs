@@ -1,7 +1,7 @@
 //! The line to Deepgram, for as long as a call lasts.
 //!
 //! It is opened with the first frame and again whenever it has broken, unless Deepgram is left alone just
-//! then. Positions are those of the call's audio.
+//! then; when nobody stands in for it, it is tried all the same. Positions are those of the call's audio.
 
 use std::{collections::VecDeque, future::pending, ops::Range, time::Duration};
 
@@ -14,6 +14,7 @@ use speech_cloud::{
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
+    time::Instant,
 };
 use tracing::{Instrument as _, Span, debug};
 
@@ -28,11 +29,19 @@ const MESSAGES: usize = 64;
 /// How long after the agent has spoken its echo may come back.
 const ECHO: Duration = Duration::from_millis(300);
 
-pub(super) const CONSEQUENCE: &str = "this machine listens until Deepgram answers again";
+/// How long after a failure Deepgram is tried again when nobody stands in for it, whatever else holds.
+const RETRY: Duration = Duration::from_secs(2);
+
+const CONSEQUENCE: &str = "this machine listens until Deepgram answers again";
+
+const NO_STAND_IN: &str = "nobody listens until Deepgram answers again";
 
 pub(super) struct Line {
     settings: DeepgramStt,
     vendor: Vendor,
+    /// Whether turns are recognised without Deepgram, too.
+    has_stand_in: bool,
+    lost_at: Option<Instant>,
     link: Option<Link>,
     position: Duration,
     /// Until when the agent has spoken.
@@ -60,10 +69,12 @@ pub(super) struct Utterance {
 }
 
 impl Line {
-    pub(super) fn new(settings: DeepgramStt, vendor: Vendor) -> Self {
+    pub(super) fn new(settings: DeepgramStt, vendor: Vendor, has_stand_in: bool) -> Self {
         Self {
             settings,
             vendor,
+            has_stand_in,
+            lost_at: None,
             link: None,
             position: Duration::ZERO,
             agent_until: Duration::ZERO,
@@ -72,7 +83,7 @@ impl Line {
 
     /// Passes on what the person says; a second of it is as long as a second.
     pub(super) fn hear(&mut self, frame: &[i16], agent_speaks: bool) {
-        if self.link.is_none() && self.vendor.is_worth_asking() {
+        if self.link.is_none() && self.is_worth_opening() {
             self.link = Some(Link::open(self.settings.clone(), self.position));
         }
         self.position += length(frame.len());
@@ -83,10 +94,16 @@ impl Line {
             && let Err(mpsc::error::TrySendError::Full(_)) =
                 link.commands.try_send(Command::Audio(frame.to_vec()))
         {
-            self.link = None;
             let stalled = ListenError::Stalled(length(160) * FRAMES_AHEAD as u32);
-            self.vendor.failed(stalled, Pause::None, CONSEQUENCE);
+            self.lost(Ok(Err(stalled)));
         }
+    }
+
+    fn is_worth_opening(&self) -> bool {
+        if self.has_stand_in {
+            return self.vendor.is_worth_asking();
+        }
+        self.lost_at.is_none_or(|lost| lost.elapsed() >= RETRY)
     }
 
     /// Returns where the words of the turn that has just ended will be; `None` when the line has not heard all
@@ -124,22 +141,25 @@ impl Line {
                     }
                     Noticed::UtteranceEnded | Noticed::Nothing => {}
                 },
-                Some(ended) = link.task.join_next() => {
-                    self.link = None;
-                    self.lost(ended);
-                }
+                Some(ended) = link.task.join_next() => self.lost(ended),
             }
         }
     }
 
-    fn lost(&self, ended: Result<Result<(), ListenError>, JoinError>) {
+    fn lost(&mut self, ended: Result<Result<(), ListenError>, JoinError>) {
+        self.link = None;
+        self.lost_at = Some(Instant::now());
+        let consequence = match self.has_stand_in {
+            true => CONSEQUENCE,
+            false => NO_STAND_IN,
+        };
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let pause = error.pause();
-                self.vendor.failed(error, pause, CONSEQUENCE);
+                self.vendor.failed(error, pause, consequence);
             }
-            Err(error) => self.vendor.failed(error, Pause::None, CONSEQUENCE),
+            Err(error) => self.vendor.failed(error, Pause::None, consequence),
         }
     }
 }
