@@ -167,9 +167,12 @@ fn stt(settings: &AgentSettings, http: &reqwest::Client) -> (Stt, Option<Vendor>
         SttSettings::Deepgram(deepgram) => {
             let vendor = Vendor::new("Deepgram");
             let mut deepgram = deepgram.clone();
-            let departments = settings.transfer_rules.destinations.iter();
-            let names = departments.map(|department| department.name.to_string());
-            deepgram.keyterms.extend(names);
+            // Older models refuse a request with key terms.
+            if deepgram.model.starts_with("nova-3") {
+                let departments = settings.transfer_rules.destinations.iter();
+                let names = departments.map(|department| department.name.to_string());
+                deepgram.keyterms.extend(names);
+            }
             (Stt::Deepgram(deepgram, vendor.clone()), Some(vendor))
         }
     }
