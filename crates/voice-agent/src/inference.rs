@@ -245,7 +245,67 @@ impl Inference {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use sip_config::Environment;
+
     use super::*;
+    use crate::loopback::{Answer, Vendor as Server};
+
+    /// On a machine without models.
+    fn load(providers: &[(&str, &str)]) -> Result<Speech, LoadSpeechError> {
+        let empty = tempfile::tempdir().unwrap();
+        let dir = empty.path().to_str().unwrap();
+        let needed = [("OUTBOUND_TRUNK_ID", "ST_abc"), ("SPEECH_MODELS_DIR", dir)];
+        let pairs = needed.iter().chain(providers);
+        let pairs = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = Environment::from_pairs(pairs).settings().unwrap();
+        Speech::load(&settings)
+    }
+
+    #[test]
+    fn models_are_needed_for_what_no_provider_does() {
+        let missing = |providers| match load(providers) {
+            Err(LoadSpeechError::Model { work, .. }) => work,
+            Err(other) => panic!("{other}"),
+            Ok(_) => "nothing",
+        };
+        assert_eq!(missing(&[]), "listen");
+        assert_eq!(missing(&[("CARTESIA_API_KEY", "k")]), "listen");
+        let only_listens = [("DEEPGRAM_API_KEY", "k"), ("TTS_PROVIDER", "local")];
+        assert_eq!(missing(&only_listens), "speak");
+        assert_eq!(missing(&[("OPENAI_API_KEY", "k")]), "nothing");
+        let the_originals = [
+            ("DEEPGRAM_API_KEY", "k"),
+            ("CARTESIA_API_KEY", "k"),
+            ("TTS_PROVIDER", "cartesia"),
+        ];
+        assert_eq!(missing(&the_originals), "nothing");
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_refuses_its_key_is_not_asked_for_speech() {
+        for (status, is_asked) in [(401, false), (403, true), (500, true)] {
+            let server = Server::always(Answer::refused(status)).await;
+            let speech = load(&[
+                ("OPENAI_API_KEY", "a-secret"),
+                ("OPENAI_BASE_URL", server.account.base_url.as_str()),
+                ("STT_PROVIDER", "openai"),
+                ("TTS_PROVIDER", "openai"),
+            ]);
+            let speech = speech.unwrap_or_else(|error| panic!("{error}"));
+            speech.check_keys().await;
+            let (_, speaker) = speech.tts.unwrap();
+            assert_eq!(speaker.is_worth_asking(), is_asked, "{status}");
+            let Stt::OpenAi(_, listener) = speech.stt else {
+                panic!("OpenAI listens")
+            };
+            assert_eq!(listener.is_worth_asking(), is_asked, "{status}");
+            assert_eq!(
+                server.requests().len(),
+                1,
+                "a key that is used twice is asked for once"
+            );
+        }
+    }
 
     #[tokio::test]
     async fn no_more_inferences_run_at_once_than_there_are_cores() {
