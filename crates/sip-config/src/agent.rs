@@ -12,6 +12,7 @@ use transfer_core::{
 use url::Url;
 
 use crate::environment::{Reader, Settings};
+use crate::providers::{OPENAI_BASE_URL, ProviderSettings};
 use crate::{transfer, variables};
 
 /// How long a callee may ring; LiveKit's own default.
@@ -26,7 +27,6 @@ const TRANSFER_RINGING_TIMEOUT: Duration = Duration::from_secs(40);
 /// livekit-server ends a waiting `CreateSIPParticipant` after 80 s, whatever it was asked for.
 const LONGEST_RINGING_TIMEOUT_S: u64 = 80;
 
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 const OPENAI_LLM_MODEL: &str = "gpt-4o-mini";
 
 /// The settings of the voice agent, LiveKit aside.
@@ -51,6 +51,7 @@ pub struct AgentSettings {
     pub transfer: TransferSettings,
     pub log_level: LogLevel,
     pub speech: SpeechSettings,
+    pub providers: ProviderSettings,
     /// `None`: the built-in dialogue answers.
     pub llm: Option<LlmSettings>,
     /// Variables that are set and have no effect in this version.
@@ -154,8 +155,8 @@ impl Settings for AgentSettings {
         let transfer_ringing_timeout = reader.optional("TRANSFER_RINGING_TIMEOUT", ringing_timeout);
         let transfer = TransferSettings::read(reader, region);
         let log_level = reader.optional("LIVEKIT_LOG_LEVEL", log_level);
-        reader.optional("TTS_PROVIDER", tts_provider);
         let speech = SpeechSettings::read(reader);
+        let providers = ProviderSettings::read(reader);
         let llm = LlmSettings::read_optional(reader);
         let unused = variables::unused(reader);
         let dialer = dialer?;
@@ -172,6 +173,7 @@ impl Settings for AgentSettings {
             transfer,
             log_level: log_level.unwrap_or_default(),
             speech: speech?,
+            providers: providers?,
             llm,
             unused,
         })
@@ -262,7 +264,7 @@ fn default_models_dir(xdg_cache_home: Option<&str>, home: Option<&str>) -> PathB
 impl LlmSettings {
     fn read_optional(reader: &mut Reader<'_>) -> Option<Self> {
         let api_key = reader.optional("OPENAI_API_KEY", variables::secret);
-        let base_url = reader.optional("OPENAI_BASE_URL", base_url);
+        let base_url = reader.optional("OPENAI_BASE_URL", variables::base_url);
         let model = reader.optional("OPENAI_LLM_MODEL", variables::token);
         Some(Self {
             api_key: api_key?,
@@ -280,14 +282,6 @@ fn path(value: &str) -> Result<PathBuf, &'static str> {
     Ok(PathBuf::from(value.trim()))
 }
 
-fn base_url(value: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(value.trim()).map_err(|_| "it is not a URL")?;
-    match url.scheme() {
-        "http" | "https" => Ok(url),
-        _ => Err("it does not start with http:// or https://"),
-    }
-}
-
 fn ringing_timeout(value: &str) -> Result<Duration, &'static str> {
     match value.trim().parse() {
         Ok(seconds @ 1..=LONGEST_RINGING_TIMEOUT_S) => Ok(Duration::from_secs(seconds)),
@@ -301,14 +295,6 @@ fn hold_sound(value: &str) -> Result<HoldSound, &'static str> {
         "music" => Ok(HoldSound::Music),
         "none" | "silence" | "off" => Ok(HoldSound::None),
         _ => Err("there is no such sound"),
-    }
-}
-
-fn tts_provider(value: &str) -> Result<(), &'static str> {
-    match value.trim().to_ascii_lowercase().as_str() {
-        "local" => Ok(()),
-        "openai" | "cartesia" => Err("cloud speech is not built yet; set it to local"),
-        _ => Err("there is no such provider"),
     }
 }
 

@@ -220,6 +220,11 @@ impl Reader<'_> {
         });
     }
 
+    /// Reports a variable that is understood and cannot be followed.
+    pub(crate) fn wrong(&mut self, name: &str, error: ParseError) {
+        self.fault(variable(name), Problem::Invalid(error));
+    }
+
     /// Reads a variable of the system, which is no setting of ours.
     pub(crate) fn system(&self, name: &str) -> Option<String> {
         (self.environment.process)(name).filter(|value| !value.is_empty())

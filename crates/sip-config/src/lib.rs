@@ -23,6 +23,7 @@ mod env_file;
 mod environment;
 mod error;
 mod livekit;
+mod providers;
 mod transfer;
 mod trunk;
 mod variables;
@@ -36,5 +37,9 @@ pub use env_file::{EnvFile, EnvFileError};
 pub use environment::{Environment, LoadError, Reader, Settings};
 pub use error::{Fault, Problem, SettingsError};
 pub use livekit::LiveKitSettings;
+pub use providers::{
+    Account, CartesiaTts, DeepgramStt, DeepgramTts, OpenAiStt, OpenAiTts, ProviderSettings,
+    SttSettings, TtsSettings,
+};
 pub use trunk::{Carrier, MediaEncryption, NumberFormat, Transport, TrunkSettings};
 pub use variables::{VARIABLES, Variable};

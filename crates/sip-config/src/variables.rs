@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use transfer_core::{Region, UserParameter};
+use url::Url;
 
 use crate::environment::Reader;
 
@@ -354,13 +355,24 @@ pub const VARIABLES: &[Variable] = &[
         unused: false,
     },
     Variable {
+        name: "STT_PROVIDER",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Who listens; without it the first of deepgram and openai that has its key, else local",
+        expected: "deepgram, openai or local",
+        needed_by: "voice-agent",
+        example: "deepgram",
+        optional: true,
+        unused: false,
+    },
+    Variable {
         name: "TTS_PROVIDER",
         aliases: &[],
         group: SPEECH,
-        doc: "Who speaks: local only, so far",
-        expected: "local",
+        doc: "Who speaks; without it the first of openai, cartesia and deepgram that has its key, else local",
+        expected: "openai, cartesia, deepgram or local",
         needed_by: "voice-agent",
-        example: "local",
+        example: "openai",
         optional: true,
         unused: false,
     },
@@ -368,7 +380,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "SPEECH_MODELS_DIR",
         aliases: &[],
         group: SPEECH,
-        doc: "Models for local speech; the default is where `cargo xtask setup` puts them",
+        doc: "Models for local speech, which also stands in for a provider that fails; the default is where `cargo xtask setup` puts them",
         expected: "a directory",
         needed_by: "voice-agent",
         example: "/path/to/models",
@@ -379,7 +391,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "OPENAI_API_KEY",
         aliases: &[],
         group: SPEECH,
-        doc: "Lets a language model lead the conversation; without it the built-in dialogue does",
+        doc: "Lets a language model lead the conversation, and OpenAI listen and speak; without it the built-in dialogue leads",
         expected: "an API key",
         needed_by: "voice-agent",
         example: "",
@@ -390,7 +402,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "OPENAI_BASE_URL",
         aliases: &[],
         group: SPEECH,
-        doc: "A server that speaks OpenAI's protocol",
+        doc: "A server that speaks OpenAI's protocol; one of your own listens or speaks only where it is named",
         expected: "a URL such as https://api.openai.com/v1",
         needed_by: "voice-agent",
         example: "https://api.openai.com/v1",
@@ -408,28 +420,161 @@ pub const VARIABLES: &[Variable] = &[
         optional: true,
         unused: false,
     },
-    reserved("DEEPGRAM_API_KEY", "Cloud speech recognition"),
-    reserved("CARTESIA_API_KEY", "Cartesia's voices"),
-    reserved("CARTESIA_TTS_MODEL", "Cartesia's model"),
-    reserved("CARTESIA_TTS_VOICE", "Cartesia's voice"),
-    reserved("OPENAI_TTS_MODEL", "OpenAI's speech model"),
-    reserved("OPENAI_TTS_VOICE", "OpenAI's voice"),
-];
-
-/// A variable of the original system that this version reads only to say that it has no effect.
-const fn reserved(name: &'static str, doc: &'static str) -> Variable {
     Variable {
-        name,
+        name: "OPENAI_STT_MODEL",
         aliases: &[],
         group: SPEECH,
-        doc,
-        expected: "anything",
+        doc: "OpenAI's model for listening",
+        expected: "the name of a model that the server has",
+        needed_by: "voice-agent",
+        example: "gpt-4o-mini-transcribe",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "OPENAI_STT_LANGUAGE",
+        aliases: &[],
+        group: SPEECH,
+        doc: "The language that OpenAI listens for",
+        expected: "a two-letter language code (ISO 639-1) such as en, or auto",
+        needed_by: "voice-agent",
+        example: "en",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "OPENAI_TTS_MODEL",
+        aliases: &[],
+        group: SPEECH,
+        doc: "OpenAI's model for speaking",
+        expected: "the name of a model that the server has",
+        needed_by: "voice-agent",
+        example: "tts-1",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "OPENAI_TTS_VOICE",
+        aliases: &[],
+        group: SPEECH,
+        doc: "OpenAI's voice",
+        expected: "the name of a voice of that model",
+        needed_by: "voice-agent",
+        example: "alloy",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "DEEPGRAM_API_KEY",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Lets Deepgram listen",
+        expected: "an API key",
         needed_by: "voice-agent",
         example: "",
         optional: true,
-        unused: true,
-    }
-}
+        unused: false,
+    },
+    Variable {
+        name: "DEEPGRAM_BASE_URL",
+        aliases: &[],
+        group: SPEECH,
+        doc: "A server that speaks Deepgram's protocol",
+        expected: "a URL such as https://api.deepgram.com/v1",
+        needed_by: "voice-agent",
+        example: "https://api.deepgram.com/v1",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "DEEPGRAM_MODEL",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Deepgram's model for listening",
+        expected: "the name of a streaming model",
+        needed_by: "voice-agent",
+        example: "nova-3",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "DEEPGRAM_LANGUAGE",
+        aliases: &[],
+        group: SPEECH,
+        doc: "The language that Deepgram listens for",
+        expected: "a language of that model such as en or hi, or multi",
+        needed_by: "voice-agent",
+        example: "multi",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "DEEPGRAM_KEYTERMS",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Names that Deepgram should know, such as your company's; departments are added by themselves",
+        expected: "words or phrases, with commas between them",
+        needed_by: "voice-agent",
+        example: "Acme, Ada Lovelace",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "DEEPGRAM_TTS_MODEL",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Deepgram's voice",
+        expected: "the name of a voice model",
+        needed_by: "voice-agent",
+        example: "aura-2-thalia-en",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "CARTESIA_API_KEY",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Lets Cartesia speak",
+        expected: "an API key",
+        needed_by: "voice-agent",
+        example: "",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "CARTESIA_BASE_URL",
+        aliases: &[],
+        group: SPEECH,
+        doc: "A server that speaks Cartesia's protocol",
+        expected: "a URL such as https://api.cartesia.ai",
+        needed_by: "voice-agent",
+        example: "https://api.cartesia.ai",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "CARTESIA_TTS_MODEL",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Cartesia's model",
+        expected: "the name of a model",
+        needed_by: "voice-agent",
+        example: "sonic-2",
+        optional: true,
+        unused: false,
+    },
+    Variable {
+        name: "CARTESIA_TTS_VOICE",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Cartesia's voice",
+        expected: "the id of a voice",
+        needed_by: "voice-agent",
+        example: "f786b574-daa5-4673-aa0c-cbe3e8534c02",
+        optional: true,
+        unused: false,
+    },
+];
 
 /// Names the variables that are set and have no effect.
 pub(crate) fn unused(reader: &mut Reader<'_>) -> Vec<&'static str> {
@@ -473,6 +618,15 @@ pub(crate) fn secret(value: &str) -> Result<SecretString, &'static str> {
     match value.contains(char::is_control) {
         true => Err("it has line breaks or control characters in it"),
         false => Ok(value.into()),
+    }
+}
+
+/// Takes the URL of a server that is asked by HTTP.
+pub(crate) fn base_url(value: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(value.trim()).map_err(|_| "it is not a URL")?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        _ => Err("it does not start with http:// or https://"),
     }
 }
 

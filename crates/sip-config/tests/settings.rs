@@ -8,7 +8,8 @@ use std::rc::Rc;
 use expect_test::{expect, expect_file};
 use secrecy::ExposeSecret as _;
 use sip_config::{
-    AgentSettings, DialerSettings, Environment, LiveKitSettings, TrunkSettings, VARIABLES,
+    AgentSettings, DialerSettings, Environment, LiveKitSettings, SttSettings, TrunkSettings,
+    TtsSettings, VARIABLES,
 };
 use transfer_core::policy::Confirmation;
 
@@ -96,15 +97,136 @@ fn the_dialer_starts_with_nothing_set() {
     assert_eq!(dialer.default_region, None);
 }
 
+/// Who listens and who speaks, with what.
+fn providers(pairs: &'static [(&str, &str)]) -> (String, String) {
+    let trunk = [("OUTBOUND_TRUNK_ID", "ST_abc")];
+    let pairs = trunk.iter().chain(pairs);
+    let environment = Environment::from_pairs(
+        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    let agent: AgentSettings = environment
+        .settings()
+        .expect("the providers are set rightly");
+    let stt = match agent.providers.stt {
+        SttSettings::Local => "local".to_owned(),
+        SttSettings::Deepgram(stt) => format!(
+            "deepgram {} {} {} {:?}",
+            stt.account.base_url, stt.model, stt.language, stt.keyterms
+        ),
+        SttSettings::OpenAi(stt) => format!(
+            "openai {} {} {:?}",
+            stt.account.base_url, stt.model, stt.language
+        ),
+    };
+    let tts = match agent.providers.tts {
+        TtsSettings::Local => "local".to_owned(),
+        TtsSettings::OpenAi(tts) => format!(
+            "openai {} {} {}",
+            tts.account.base_url, tts.model, tts.voice
+        ),
+        TtsSettings::Cartesia(tts) => format!(
+            "cartesia {} {} {}",
+            tts.account.base_url, tts.model, tts.voice
+        ),
+        TtsSettings::Deepgram(tts) => format!("deepgram {} {}", tts.account.base_url, tts.model),
+    };
+    (stt, tts)
+}
+
 #[test]
-fn variables_without_effect_are_named() {
-    let environment = environment(&[
-        ("OUTBOUND_TRUNK_ID", "ST_abc"),
-        ("DEEPGRAM_API_KEY", "x"),
-        ("CARTESIA_TTS_VOICE", "y"),
+fn keys_choose_the_providers_and_names_win_over_keys() {
+    const OPENAI: (&str, &str) = ("OPENAI_API_KEY", "a");
+    const DEEPGRAM: (&str, &str) = ("DEEPGRAM_API_KEY", "b");
+    const CARTESIA: (&str, &str) = ("CARTESIA_API_KEY", "c");
+    let check = |pairs, stt: &str, tts: &str| {
+        let found = providers(pairs);
+        let word = |text: &str| text.split(' ').next().unwrap().to_owned();
+        assert_eq!(
+            (word(&found.0), word(&found.1)),
+            (stt.to_owned(), tts.to_owned()),
+            "{pairs:?}"
+        );
+    };
+    check(&[], "local", "local");
+    check(&[OPENAI], "openai", "openai");
+    check(&[DEEPGRAM], "deepgram", "deepgram");
+    check(&[CARTESIA], "local", "cartesia");
+    check(&[OPENAI, DEEPGRAM, CARTESIA], "deepgram", "openai");
+    check(
+        &[OPENAI, DEEPGRAM, CARTESIA, ("TTS_PROVIDER", "cartesia")],
+        "deepgram",
+        "cartesia",
+    );
+    check(
+        &[
+            OPENAI,
+            DEEPGRAM,
+            ("TTS_PROVIDER", "deepgram"),
+            ("STT_PROVIDER", "openai"),
+        ],
+        "openai",
+        "deepgram",
+    );
+    check(
+        &[
+            OPENAI,
+            DEEPGRAM,
+            ("TTS_PROVIDER", "Local"),
+            ("STT_PROVIDER", " local "),
+        ],
+        "local",
+        "local",
+    );
+}
+
+#[test]
+fn a_server_of_ones_own_in_openais_place_speaks_only_where_it_is_named() {
+    const LOCAL_MODEL: [(&str, &str); 2] = [
+        ("OPENAI_API_KEY", "a"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1"),
+    ];
+    let (stt, tts) = providers(&LOCAL_MODEL);
+    assert_eq!((stt.as_str(), tts.as_str()), ("local", "local"));
+    let (stt, tts) = providers(&[
+        LOCAL_MODEL[0],
+        LOCAL_MODEL[1],
+        ("STT_PROVIDER", "openai"),
+        ("TTS_PROVIDER", "openai"),
     ]);
-    let agent: AgentSettings = environment.settings().unwrap();
-    assert_eq!(agent.unused, ["DEEPGRAM_API_KEY", "CARTESIA_TTS_VOICE"]);
+    assert_eq!(
+        stt,
+        "openai http://127.0.0.1:8000/v1 gpt-4o-mini-transcribe Some(\"en\")"
+    );
+    assert_eq!(tts, "openai http://127.0.0.1:8000/v1 tts-1 alloy");
+}
+
+#[test]
+fn providers_have_the_defaults_of_the_original_and_take_others() {
+    let (stt, tts) = providers(&[("DEEPGRAM_API_KEY", "b"), ("CARTESIA_API_KEY", "c")]);
+    assert_eq!(stt, "deepgram https://api.deepgram.com/v1 nova-3 multi []");
+    assert_eq!(
+        tts,
+        "cartesia https://api.cartesia.ai/ sonic-2 f786b574-daa5-4673-aa0c-cbe3e8534c02"
+    );
+    let (stt, tts) = providers(&[
+        ("DEEPGRAM_API_KEY", "b"),
+        ("DEEPGRAM_BASE_URL", "https://dg.example/v1"),
+        ("DEEPGRAM_MODEL", "nova-2"),
+        ("DEEPGRAM_LANGUAGE", "hi"),
+        ("DEEPGRAM_KEYTERMS", "Acme, Ada Lovelace,"),
+        ("DEEPGRAM_TTS_MODEL", "aura-2-orion-en"),
+    ]);
+    assert_eq!(
+        stt,
+        "deepgram https://dg.example/v1 nova-2 hi [\"Acme\", \"Ada Lovelace\"]"
+    );
+    assert_eq!(tts, "deepgram https://dg.example/v1 aura-2-orion-en");
+    let (stt, _) = providers(&[
+        ("OPENAI_API_KEY", "a"),
+        ("OPENAI_STT_MODEL", "whisper-1"),
+        ("OPENAI_STT_LANGUAGE", "auto"),
+    ]);
+    assert_eq!(stt, "openai https://api.openai.com/v1 whisper-1 None");
 }
 
 #[test]
@@ -117,13 +239,14 @@ fn all_faults_come_in_one_report() {
         ("VOBIZ_OUTBOUND_NUMBER", "+91XXXXXXXXXX"),
         ("OUTBOUND_TRUNK_ID", "abc"),
         ("DEFAULT_REGION", "India"),
+        ("STT_PROVIDER", "siri"),
         ("TTS_PROVIDER", "openai"),
         ("DIAL_RINGING_TIMEOUT", "30s"),
     ])
     .settings::<Everything>()
     .unwrap_err();
     expect![[r#"
-        11 settings are missing or wrong
+        12 settings are missing or wrong
           LIVEKIT_URL is wrong: it is not a URL (relative URL without a base)
             expected: a URL such as wss://my-project.livekit.cloud or ws://127.0.0.1:7880
             needed by: dialer, trunk-setup, voice-agent
@@ -154,8 +277,11 @@ fn all_faults_come_in_one_report() {
           DIAL_RINGING_TIMEOUT is wrong: it is not a whole number of seconds from 1 to 80
             expected: whole seconds from 1 to 80
             needed by: voice-agent
-          TTS_PROVIDER is wrong: cloud speech is not built yet; set it to local
-            expected: local
+          STT_PROVIDER is wrong: there is no such provider
+            expected: deepgram, openai or local
+            needed by: voice-agent
+          TTS_PROVIDER is wrong: the provider that it names needs OPENAI_API_KEY, which is not set
+            expected: openai, cartesia, deepgram or local
             needed by: voice-agent
         looked in the environment; there is no .env.local or .env in this directory (start from .env.example)"#]]
     .assert_eq(&error.to_string());

@@ -42,6 +42,6 @@ mod whisper;
 
 pub use endpoint::{Endpoint, Endpointer, HANG, MAX_TURN, NUMBER_HANG, Turn};
 pub use models::{LoadError, ModelsDir};
-pub use pcm::{HEARING_RATE, Pcm, resample};
+pub use pcm::{HEARING_RATE, Pcm, StreamResampler, resample};
 pub use piper::{PhonemesError, Piper, SynthesizeError, clauses};
 pub use whisper::{Pass, TranscribeError, Transcript, Whisper};

@@ -62,6 +62,64 @@ pub fn resample(pcm: &Pcm, rate: u32) -> Pcm {
     }
 }
 
+/// Converts a stream to another rate, without clicks between its pieces.
+///
+/// Delays by half of the block of 10 ms in which it works. [`resample`] is for what is complete.
+pub struct StreamResampler {
+    inner: Fft<f32>,
+    input: Vec<f32>,
+    output: Vec<f32>,
+}
+
+impl StreamResampler {
+    /// # Panics
+    ///
+    /// When either rate is zero.
+    pub fn new(from: u32, to: u32) -> Self {
+        let block = (from as usize / 100).max(1);
+        let inner = Fft::<f32>::new(from as usize, to as usize, block, 1, FixedSync::Both)
+            .expect("rates above zero and a block above zero are accepted");
+        Self {
+            output: vec![0.0; inner.output_frames_max()],
+            input: Vec::new(),
+            inner,
+        }
+    }
+
+    /// Takes the next samples and returns what is ready, in whole blocks.
+    pub fn push(&mut self, samples: &[i16]) -> Vec<i16> {
+        self.input.extend(samples.iter().copied().map(f32::from));
+        let mut ready = Vec::new();
+        let mut taken = 0;
+        loop {
+            let wanted = self.inner.input_frames_next();
+            let Some(block) = self.input.get(taken..taken + wanted) else {
+                break;
+            };
+            let block =
+                InterleavedSlice::new(block, 1, wanted).expect("one channel of that many frames");
+            let room = self.output.len();
+            let mut output = InterleavedSlice::new_mut(&mut self.output, 1, room)
+                .expect("one channel of that many frames");
+            let (read, written) = self
+                .inner
+                .process_into_buffer(&block, &mut output, None)
+                .expect("the buffers have the asked size");
+            taken += read;
+            ready.extend(self.output[..written].iter().map(|s| s.round() as i16));
+        }
+        self.input.drain(..taken);
+        ready
+    }
+
+    /// Returns the rest, with silence up to a whole block.
+    pub fn finish(mut self) -> Vec<i16> {
+        let wanted = self.inner.input_frames_next();
+        // What is left of a block, and the delay.
+        self.push(&vec![0; 2 * wanted - self.input.len()])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +161,38 @@ mod tests {
     fn what_the_lower_rate_cannot_carry_is_removed_not_folded() {
         let folded = level(&resample(&tone(48_000, 7_000.0, 1.0), 8_000));
         assert!(folded < 20.0, "{folded}");
+    }
+
+    #[test]
+    fn a_stream_is_converted_as_the_whole_is_wherever_it_is_cut() {
+        let tone = tone(24_000, 440.0, 1.0);
+        let convert = |piece: usize| {
+            let mut resampler = StreamResampler::new(24_000, 48_000);
+            let mut samples: Vec<i16> = tone
+                .samples
+                .chunks(piece)
+                .flat_map(|piece| {
+                    let ready = resampler.push(piece);
+                    assert_eq!(ready.len() % 480, 0);
+                    ready
+                })
+                .collect();
+            samples.extend(resampler.finish());
+            samples
+        };
+        let whole = convert(24_000);
+        assert_eq!(convert(1_001), whole);
+        assert_eq!(convert(7), whole);
+        assert!((48_000..=48_960).contains(&whole.len()), "{}", whole.len());
+        let converted = Pcm {
+            sample_rate: 48_000,
+            samples: whole,
+        };
+        assert!((level(&converted) / level(&tone) - 1.0).abs() < 0.02);
+        // A click would be a step; a tone of 440 Hz climbs by 576 at most.
+        let step = |pair: &[i16]| (i32::from(pair[0]) - i32::from(pair[1])).abs();
+        let steepest = converted.samples[960..47_000].windows(2).map(step).max();
+        assert!(steepest < Some(650), "{steepest:?}");
     }
 
     #[test]

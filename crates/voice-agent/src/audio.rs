@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, time::sleep_until};
 use tracing::{trace, warn};
 
 /// What Opus works at; anything else would be resampled below us, frame by frame.
-const SPEAKING_RATE: u32 = 48_000;
+pub(crate) const SPEAKING_RATE: u32 = 48_000;
 
 /// Samples of one 10 ms frame to the room.
 const FRAME: usize = SPEAKING_RATE as usize / 100;

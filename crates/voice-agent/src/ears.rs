@@ -1,4 +1,9 @@
 //! From audio to what was said.
+//!
+//! Turns are found on this machine, whoever recognises them: that is as fast as it can be, and a turn that a
+//! vendor does not recognise in time is there for the local recognition.
+
+mod line;
 
 use std::{
     future::pending,
@@ -6,17 +11,25 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
+use sip_config::DeepgramStt;
 use speech::{Endpoint, Endpointer, HANG, NUMBER_HANG, Pass, Transcript, Turn, Whisper};
-use tokio::{join, sync::mpsc, time::sleep_until};
+use speech_cloud::{ListenError, Pause, Transcriber, listen::Words};
+use tokio::{
+    join,
+    sync::{mpsc, watch},
+    time::{sleep_until, timeout},
+};
 use tracing::error;
 
+use self::line::{Line, Utterance};
 use crate::{
     conversation::{has_number, is_unfinished_number},
     inference::Inference,
+    vendor::Vendor,
 };
 
 /// Confidence below which the other recognition is asked, too.
@@ -24,6 +37,15 @@ use crate::{
 /// "Transfer me." heard as "for me." scores about -0.4, clear sentences -0.2 and better. Asking costs
 /// the person half a second of silence.
 const UNSURE: f32 = -0.4;
+
+/// How long after the end of a turn Deepgram may take to finish its words; they are mostly there before.
+const FINAL_PATIENCE: Duration = Duration::from_millis(700);
+
+/// How long a transcription by OpenAI's protocol may take.
+const TRANSCRIPT_PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// Either of them, when there are no models that could stand in.
+const LONG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the person on the line did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,16 +98,40 @@ impl Attention {
 
 /// The ears of one call.
 pub struct Ears {
-    whisper: Arc<Whisper>,
-    inference: Inference,
+    stt: Stt,
+    /// Recognises what no vendor does, and numbers a second time.
+    local: Option<LocalEars>,
     attention: Attention,
 }
 
+/// Who recognises.
+#[derive(Clone)]
+pub(crate) enum Stt {
+    Local,
+    OpenAi(Transcriber, Vendor),
+    Deepgram(DeepgramStt, Vendor),
+}
+
+/// Whisper, on this machine.
+#[derive(Clone)]
+pub(crate) struct LocalEars {
+    pub(crate) whisper: Arc<Whisper>,
+    pub(crate) inference: Inference,
+}
+
+/// What is to be recognised.
+enum Said {
+    /// A turn, and the words that Deepgram has for it.
+    Turn(Turn, Option<watch::Receiver<Words>>),
+    /// Words without a turn.
+    Words(Utterance),
+}
+
 impl Ears {
-    pub(crate) fn new(whisper: Arc<Whisper>, inference: Inference) -> Self {
+    pub(crate) fn new(stt: Stt, local: Option<LocalEars>) -> Self {
         Self {
-            whisper,
-            inference,
+            stt,
+            local,
             attention: Attention::default(),
         }
     }
@@ -106,6 +152,14 @@ impl Ears {
         events: mpsc::Sender<EarEvent>,
     ) {
         let mut endpointer = Endpointer::default();
+        let mut line = match &self.stt {
+            Stt::Deepgram(settings, vendor) => Some(Line::new(
+                settings.clone(),
+                vendor.clone(),
+                self.local.is_some(),
+            )),
+            Stt::Local | Stt::OpenAi(..) => None,
+        };
         let mut recognising = FuturesOrdered::new();
         let mut held: Option<Recognised> = None;
         loop {
@@ -116,12 +170,16 @@ impl Ears {
                 frame = frames.recv() => {
                     let Some(frame) = frame else { break };
                     self.attention.prepare(&mut endpointer);
+                    if let Some(line) = &mut line {
+                        line.hear(&frame, self.attention.agent.load(Relaxed));
+                    }
                     let mut out = Vec::new();
                     for event in endpointer.push(&frame) {
                         match event {
                             Endpoint::SpeechStarted => out.push(EarEvent::SpeechStarted),
                             Endpoint::TurnEnded(turn) => {
-                                recognising.push_back(self.recognise(turn));
+                                let words = line.as_mut().and_then(|line| line.turn_ended(&turn));
+                                recognising.push_back(self.recognise(Said::Turn(turn, words)));
                             }
                         }
                     }
@@ -140,6 +198,10 @@ impl Ears {
                     }
                     out
                 }
+                utterance = utterance(&mut line, speaks) => {
+                    recognising.push_back(self.recognise(Said::Words(utterance)));
+                    vec![EarEvent::SpeechStarted]
+                }
                 () = sleep_until_maybe(patience) => {
                     held.take().map(Recognised::into_event).into_iter().collect()
                 }
@@ -152,36 +214,151 @@ impl Ears {
         }
     }
 
-    async fn recognise(&self, turn: Turn) -> Recognised {
-        let speech_ended = Instant::now()
-            .checked_sub(turn.silence)
-            .unwrap_or_else(Instant::now);
+    async fn recognise(&self, said: Said) -> Recognised {
+        let before = |silence| {
+            Instant::now()
+                .checked_sub(silence)
+                .unwrap_or_else(Instant::now)
+        };
+        let (turn, words) = match said {
+            Said::Turn(turn, words) => (turn, words),
+            Said::Words(utterance) => {
+                return Recognised {
+                    first: utterance.text,
+                    second: None,
+                    speech_ended: before(utterance.silence),
+                };
+            }
+        };
+        let speech_ended = before(turn.silence);
         let samples: Arc<[f32]> = turn.samples().into();
-        let (first, second) = if self.attention.expects_number() {
-            let (first, second) = join!(
-                self.transcribe(samples.clone(), Pass::First),
-                self.transcribe(samples, Pass::Second),
-            );
-            (first.text, Some(second.text))
-        } else {
-            let first = self.transcribe(samples.clone(), Pass::First).await;
-            let second = if has_number(&first.text) || first.confidence < UNSURE {
-                Some(self.transcribe(samples, Pass::Second).await.text)
-            } else {
-                None
-            };
-            (first.text, second)
+        let expected = self.attention.expects_number();
+        let second_at_once = async {
+            match &self.local {
+                Some(local) if expected => Some(local.transcribe(&samples, Pass::Second).await),
+                Some(_) | None => None,
+            }
+        };
+        let (first, second) = join!(self.first(&turn, &samples, words), second_at_once);
+        let is_doubtful = has_number(&first.text) || first.confidence < UNSURE;
+        let second = match (&self.local, second) {
+            (Some(local), None) if is_doubtful => {
+                Some(local.transcribe(&samples, Pass::Second).await)
+            }
+            (_, second) => second,
         };
         Recognised {
-            first,
-            second,
+            first: first.text,
+            second: second.map(|second| second.text),
             speech_ended,
         }
     }
 
+    /// What the vendor heard, if it says so in time, else what this machine does.
+    async fn first(
+        &self,
+        turn: &Turn,
+        samples: &Arc<[f32]>,
+        words: Option<watch::Receiver<Words>>,
+    ) -> Transcript {
+        let from_vendor = match &self.stt {
+            Stt::Local => Err(String::new()),
+            Stt::OpenAi(transcriber, vendor) => {
+                self.by_transcriber(transcriber, vendor, turn).await
+            }
+            Stt::Deepgram(_, vendor) => self.by_deepgram(vendor, words).await,
+        };
+        match (from_vendor, &self.local) {
+            (Ok(text), _) => heard(text),
+            (Err(_), Some(local)) => local.transcribe(samples, Pass::First).await,
+            (Err(unfinished), None) => heard(unfinished),
+        }
+    }
+
+    /// `Err` has what there is, perhaps nothing.
+    async fn by_transcriber(
+        &self,
+        transcriber: &Transcriber,
+        vendor: &Vendor,
+        turn: &Turn,
+    ) -> Result<String, String> {
+        if self.local.is_some() && !vendor.is_worth_asking() {
+            return Err(String::new());
+        }
+        let patience = self.patience(TRANSCRIPT_PATIENCE);
+        match transcriber.transcribe(&turn.pcm, patience).await {
+            Ok(text) => {
+                vendor.succeeded();
+                Ok(text)
+            }
+            Err(error) => {
+                let pause = error.pause();
+                vendor.failed(error, pause, self.consequence());
+                Err(String::new())
+            }
+        }
+    }
+
+    /// `Err` has what there is, perhaps nothing.
+    async fn by_deepgram(
+        &self,
+        vendor: &Vendor,
+        words: Option<watch::Receiver<Words>>,
+    ) -> Result<String, String> {
+        // The line is down, and has said why.
+        let mut words = words.ok_or_else(String::new)?;
+        let patience = self.patience(FINAL_PATIENCE);
+        match timeout(patience, words.wait_for(|words| words.complete)).await {
+            Ok(Ok(words)) => {
+                vendor.succeeded();
+                return Ok(words.text.clone());
+            }
+            // The line has broken, and has said why.
+            Ok(Err(_)) => {}
+            Err(_) => {
+                let stalled = ListenError::Stalled(patience);
+                vendor.failed(stalled, Pause::None, self.consequence());
+            }
+        }
+        let unfinished = words.borrow().text.clone();
+        Err(unfinished)
+    }
+
+    fn patience(&self, with_models: Duration) -> Duration {
+        match &self.local {
+            Some(_) => with_models,
+            None => LONG_PATIENCE,
+        }
+    }
+
+    fn consequence(&self) -> &'static str {
+        match &self.local {
+            Some(_) => "this machine recognises the turn",
+            None => "the turn is not recognised",
+        }
+    }
+}
+
+/// What a vendor wrote, which is as sure as can be.
+fn heard(text: String) -> Transcript {
+    Transcript {
+        text,
+        ..Transcript::default()
+    }
+}
+
+/// Never returns without a line. Cancel safe.
+async fn utterance(line: &mut Option<Line>, person_speaks: bool) -> Utterance {
+    match line {
+        Some(line) => line.utterance(person_speaks).await,
+        None => pending().await,
+    }
+}
+
+impl LocalEars {
     /// A transcript without words is what noise and failures give.
-    async fn transcribe(&self, samples: Arc<[f32]>, pass: Pass) -> Transcript {
-        let whisper = self.whisper.clone();
+    async fn transcribe(&self, samples: &Arc<[f32]>, pass: Pass) -> Transcript {
+        let (whisper, samples) = (self.whisper.clone(), samples.clone());
         let transcript = self
             .inference
             .run(move || whisper.transcribe(&samples, pass))
@@ -242,6 +419,9 @@ async fn sleep_until_maybe(deadline: Option<Instant>) {
 }
 
 #[cfg(test)]
+mod cloud_tests;
+
+#[cfg(test)]
 pub(crate) mod tests {
     use std::{sync::LazyLock, time::Duration};
 
@@ -271,6 +451,13 @@ pub(crate) mod tests {
         }
     });
 
+    pub(super) fn local() -> LocalEars {
+        LocalEars {
+            whisper: MODELS.whisper.clone(),
+            inference: Inference::on_all_cores(),
+        }
+    }
+
     /// Speech at the pace of a call, each sentence after its pause.
     async fn speak(frames: mpsc::Sender<Vec<i16>>, sentences: &[(u64, &str)]) {
         let mut audio = Vec::new();
@@ -287,10 +474,18 @@ pub(crate) mod tests {
         }
     }
 
-    /// Speaks, and collects what is heard until `turns` turns are.
     async fn heard(attention: Attention, turns: usize, sentences: &[(u64, &str)]) -> Vec<EarEvent> {
-        let mut ears = Ears::new(MODELS.whisper.clone(), Inference::on_all_cores());
+        let mut ears = Ears::new(Stt::Local, Some(local()));
         ears.attention = attention;
+        heard_by(ears, turns, sentences).await
+    }
+
+    /// Speaks, and collects what is heard until `turns` turns are.
+    pub(super) async fn heard_by(
+        ears: Ears,
+        turns: usize,
+        sentences: &[(u64, &str)],
+    ) -> Vec<EarEvent> {
         let (to_ears, frames) = mpsc::channel(100);
         let (events, mut from_ears) = mpsc::channel(100);
         let mut collected = Vec::new();
@@ -314,7 +509,7 @@ pub(crate) mod tests {
         collected
     }
 
-    fn words(text: &str) -> String {
+    pub(super) fn words(text: &str) -> String {
         let plain: String = text
             .chars()
             .map(|c| if c.is_alphanumeric() { c } else { ' ' })

@@ -2,37 +2,114 @@
 
 use std::{panic::resume_unwind, sync::Arc, thread::available_parallelism};
 
-use sip_config::{AgentSettings, LlmSettings};
+use sip_config::{AgentSettings, LlmSettings, SttSettings};
 use speech::{LoadError, ModelsDir, Piper, Whisper};
+use speech_cloud::{CloudVoice, KeyCheck, KeyError, Pause, Transcriber, check_key, http_client};
 use tokio::{sync::Semaphore, task::spawn_blocking};
+use tracing::{debug, error, info, warn};
 use transfer_core::{PhoneNumber, Region, policy::TransferPolicy};
 
 use crate::{
     conversation::{Brain, DialoguePolicy, LlmBrain, PolicySettings},
-    ears::Ears,
-    voice::Voice,
+    ears::{Ears, LocalEars, Stt},
+    vendor::Vendor,
+    voice::{LocalVoice, Voice},
 };
 
 /// Everything that calls need to listen, think and speak.
 pub struct Speech {
-    whisper: Arc<Whisper>,
-    piper: Arc<Piper>,
-    inference: Inference,
+    stt: Stt,
+    local_ears: Option<LocalEars>,
+    tts: Option<(CloudVoice, Vendor)>,
+    local_voice: Option<LocalVoice>,
+    /// The keys that are used, and what they are used for.
+    keys: Vec<(KeyCheck, Vec<Vendor>)>,
+    http: reqwest::Client,
     default_region: Option<Region>,
     llm: Option<LlmSettings>,
 }
 
+/// There is nobody to listen, or nobody to speak.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadSpeechError {
+    #[error("no provider is chosen to {work}, and this machine cannot")]
+    Model {
+        work: &'static str,
+        source: LoadError,
+    },
+    #[error(
+        "this machine cannot open TLS connections; install its root certificates (ca-certificates)"
+    )]
+    Http(#[source] reqwest::Error),
+}
+
 impl Speech {
     /// Loads the models; takes about half a second and blocks for it.
-    pub fn load(settings: &AgentSettings) -> Result<Self, LoadError> {
+    ///
+    /// A vendor works without them, and then nobody stands in for it.
+    pub fn load(settings: &AgentSettings) -> Result<Self, LoadSpeechError> {
         let models = ModelsDir::new(&settings.speech.models_dir);
+        let inference = Inference::on_all_cores();
+        let http = http_client().map_err(LoadSpeechError::Http)?;
+        let (stt, listener) = stt(settings, &http);
+        let tts = CloudVoice::new(http.clone(), &settings.providers.tts).map(|voice| {
+            let vendor = Vendor::new(voice.name());
+            (voice, vendor)
+        });
+        let whisper = model(
+            "listen",
+            listener.is_some(),
+            Whisper::load(&models.whisper()),
+        )?;
+        let piper = model("speak", tts.is_some(), Piper::load(&models.piper()))?;
+
+        let name = |vendor: Option<&Vendor>| vendor.map_or("local", Vendor::name);
+        let speaker = tts.as_ref().map(|(_, vendor)| vendor);
+        info!("Using {} STT", name(listener.as_ref()));
+        info!("Using {} TTS", name(speaker));
+        let keys = keys(
+            KeyCheck::stt(&settings.providers.stt).zip(listener),
+            KeyCheck::tts(&settings.providers.tts).zip(speaker.cloned()),
+        );
         Ok(Self {
-            whisper: Arc::new(Whisper::load(&models.whisper())?),
-            piper: Arc::new(Piper::load(&models.piper())?),
-            inference: Inference::on_all_cores(),
+            stt,
+            local_ears: whisper.map(|whisper| LocalEars {
+                whisper: Arc::new(whisper),
+                inference: inference.clone(),
+            }),
+            tts,
+            local_voice: piper.map(|piper| LocalVoice {
+                piper: Arc::new(piper),
+                inference,
+            }),
+            keys,
+            http,
             default_region: settings.default_region,
             llm: settings.llm.clone(),
         })
+    }
+
+    /// Asks the vendors whether they take their keys, and says in the log when one does not. No call waits
+    /// for it, and a vendor that refuses its key is not asked for speech.
+    pub fn check_keys(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (http, keys) = (self.http.clone(), self.keys.clone());
+        async move {
+            for (check, vendors) in keys {
+                match check_key(&http, &check).await {
+                    Ok(()) => debug!(?vendors, "key taken"),
+                    Err(refused @ KeyError::Refused { vendor, variable }) => {
+                        error!("{refused}; set a valid key and start again");
+                        for user in vendors {
+                            let error = KeyError::Refused { vendor, variable };
+                            user.failed(error, Pause::UntilFixed, "it is not asked");
+                        }
+                    }
+                    Err(unknown @ KeyError::Unknown { .. }) => {
+                        warn!("{:#}", anyhow::Error::from(unknown));
+                    }
+                }
+            }
+        }
     }
 
     /// A new conversation.
@@ -53,11 +130,70 @@ impl Speech {
     }
 
     pub fn voice(&self) -> Voice {
-        Voice::new(self.piper.clone(), self.inference.clone())
+        Voice::new(self.tts.clone(), self.local_voice.clone())
     }
 
     pub fn ears(&self) -> Ears {
-        Ears::new(self.whisper.clone(), self.inference.clone())
+        Ears::new(self.stt.clone(), self.local_ears.clone())
+    }
+}
+
+/// One check for each key, also when it is used twice.
+fn keys(
+    listener: Option<(KeyCheck, Vendor)>,
+    speaker: Option<(KeyCheck, Vendor)>,
+) -> Vec<(KeyCheck, Vec<Vendor>)> {
+    match (listener, speaker) {
+        (Some((key, listener)), Some((same, speaker))) if key.is_same_as(&same) => {
+            vec![(key, vec![listener, speaker])]
+        }
+        (listener, speaker) => listener
+            .into_iter()
+            .chain(speaker)
+            .map(|(key, vendor)| (key, vec![vendor]))
+            .collect(),
+    }
+}
+
+/// Who recognises, and which vendor that is.
+fn stt(settings: &AgentSettings, http: &reqwest::Client) -> (Stt, Option<Vendor>) {
+    match &settings.providers.stt {
+        SttSettings::Local => (Stt::Local, None),
+        SttSettings::OpenAi(openai) => {
+            let vendor = Vendor::new("OpenAI");
+            let transcriber = Transcriber::new(http.clone(), openai.clone());
+            (Stt::OpenAi(transcriber, vendor.clone()), Some(vendor))
+        }
+        SttSettings::Deepgram(deepgram) => {
+            let vendor = Vendor::new("Deepgram");
+            let mut deepgram = deepgram.clone();
+            // Older models refuse a request with key terms.
+            if deepgram.model.starts_with("nova-3") {
+                let departments = settings.transfer_rules.destinations.iter();
+                let names = departments.map(|department| department.name.to_string());
+                deepgram.keyterms.extend(names);
+            }
+            (Stt::Deepgram(deepgram, vendor.clone()), Some(vendor))
+        }
+    }
+}
+
+/// A model that must be there, or that only stands in for a vendor.
+fn model<T>(
+    work: &'static str,
+    stands_in: bool,
+    loaded: Result<T, LoadError>,
+) -> Result<Option<T>, LoadSpeechError> {
+    match loaded {
+        Ok(model) => Ok(Some(model)),
+        Err(LoadError::Missing { path }) if stands_in => {
+            info!(
+                model = %path.display(),
+                "no local model to {work} with: nobody stands in when the provider fails; `cargo xtask setup --agent` fetches it"
+            );
+            Ok(None)
+        }
+        Err(source) => Err(LoadSpeechError::Model { work, source }),
     }
 }
 
@@ -109,7 +245,67 @@ impl Inference {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use sip_config::Environment;
+
     use super::*;
+    use crate::loopback::{Answer, Vendor as Server};
+
+    /// On a machine without models.
+    fn load(providers: &[(&str, &str)]) -> Result<Speech, LoadSpeechError> {
+        let empty = tempfile::tempdir().unwrap();
+        let dir = empty.path().to_str().unwrap();
+        let needed = [("OUTBOUND_TRUNK_ID", "ST_abc"), ("SPEECH_MODELS_DIR", dir)];
+        let pairs = needed.iter().chain(providers);
+        let pairs = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = Environment::from_pairs(pairs).settings().unwrap();
+        Speech::load(&settings)
+    }
+
+    #[test]
+    fn models_are_needed_for_what_no_provider_does() {
+        let missing = |providers| match load(providers) {
+            Err(LoadSpeechError::Model { work, .. }) => work,
+            Err(other) => panic!("{other}"),
+            Ok(_) => "nothing",
+        };
+        assert_eq!(missing(&[]), "listen");
+        assert_eq!(missing(&[("CARTESIA_API_KEY", "k")]), "listen");
+        let only_listens = [("DEEPGRAM_API_KEY", "k"), ("TTS_PROVIDER", "local")];
+        assert_eq!(missing(&only_listens), "speak");
+        assert_eq!(missing(&[("OPENAI_API_KEY", "k")]), "nothing");
+        let the_originals = [
+            ("DEEPGRAM_API_KEY", "k"),
+            ("CARTESIA_API_KEY", "k"),
+            ("TTS_PROVIDER", "cartesia"),
+        ];
+        assert_eq!(missing(&the_originals), "nothing");
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_refuses_its_key_is_not_asked_for_speech() {
+        for (status, is_asked) in [(401, false), (403, true), (500, true)] {
+            let server = Server::always(Answer::refused(status)).await;
+            let speech = load(&[
+                ("OPENAI_API_KEY", "a-secret"),
+                ("OPENAI_BASE_URL", server.account.base_url.as_str()),
+                ("STT_PROVIDER", "openai"),
+                ("TTS_PROVIDER", "openai"),
+            ]);
+            let speech = speech.unwrap_or_else(|error| panic!("{error}"));
+            speech.check_keys().await;
+            let (_, speaker) = speech.tts.unwrap();
+            assert_eq!(speaker.is_worth_asking(), is_asked, "{status}");
+            let Stt::OpenAi(_, listener) = speech.stt else {
+                panic!("OpenAI listens")
+            };
+            assert_eq!(listener.is_worth_asking(), is_asked, "{status}");
+            assert_eq!(
+                server.requests().len(),
+                1,
+                "a key that is used twice is asked for once"
+            );
+        }
+    }
 
     #[tokio::test]
     async fn no_more_inferences_run_at_once_than_there_are_cores() {

@@ -11,9 +11,14 @@ mod ears;
 mod hold;
 mod inference;
 mod job;
+#[cfg(test)]
+#[allow(dead_code, reason = "the tests of speech-cloud use the rest of it")]
+#[path = "../../speech-cloud/tests/vendors/loopback.rs"]
+mod loopback;
 pub mod shutdown;
 #[cfg(test)]
 mod twirp_server;
+mod vendor;
 mod voice;
 pub mod worker;
 

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser as _;
 use sip_config::{Environment, exec_doctor};
-use tokio::{runtime::Runtime, select};
+use tokio::{runtime::Runtime, select, task::JoinSet};
 use tracing::{info, warn};
 use transfer_core::policy::Confirmation;
 use url::Url;
@@ -76,6 +76,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     let callbacks = settings.agent.transfer.callback_file.clone();
     let callbacks = callbacks.map(CallbackFile::open).transpose()?;
     let speech = Speech::load(&settings.agent)?;
+    let check_keys = speech.check_keys();
     let worker = WorkerSettings {
         endpoint: Endpoint {
             url: Url::parse(&settings.livekit.signal_url()).context("LIVEKIT_URL")?,
@@ -95,6 +96,8 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     ));
     let shutdown = Shutdown::default();
     Runtime::new()?.block_on(async {
+        let mut background = JoinSet::new();
+        background.spawn(check_keys);
         select! {
             ended = worker::run(worker, |job, end| agent.clone().run(job, end), shutdown.clone()) => {
                 Ok(ended?)

@@ -12,6 +12,7 @@ mod handover;
 mod inbound;
 mod once;
 mod policy;
+mod providers;
 mod runner;
 mod transfer;
 mod transfer_rows;
@@ -38,6 +39,7 @@ fn main() -> std::process::ExitCode {
         policy::a_department_is_reached_by_its_name,
         policy::a_number_that_is_not_allowed_is_refused,
         callback::who_could_not_be_reached_is_asked_to_call_back,
+        providers::a_provider_that_dies_in_mid_call_is_stood_in_for,
         handover::a_refused_refer_becomes_a_bridge,
         handover::a_caller_who_hangs_up_stops_the_bridged_target_ringing,
         handover::a_warm_transfer_is_private_until_the_target_accepts,

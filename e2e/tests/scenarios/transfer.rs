@@ -24,7 +24,7 @@ const REQUEST: &str = "Transfer me to plus one, five five five, triple zero, one
 const CAMPAIGN: &str = "X-VH-Campaign";
 
 /// How much of a sentence Whisper must understand of what a phone has heard, for the sentence to count as heard.
-const UNDERSTOOD: f64 = 0.7;
+pub(crate) const UNDERSTOOD: f64 = 0.7;
 
 pub(crate) async fn transfer_me_goes_to_the_default_number(world: World) -> anyhow::Result<()> {
     let callee = PhoneSettings::callee().with_codecs(Codecs::Narrowband);
