@@ -29,13 +29,20 @@ const LONGEST_RINGING_TIMEOUT_S: u64 = 80;
 
 const OPENAI_LLM_MODEL: &str = "gpt-4o-mini";
 
-/// The settings of the voice agent, LiveKit aside.
+/// The trunk that calls leave through; who only talks needs none.
+#[derive(Clone, Debug)]
+pub struct OutboundTrunkSettings {
+    /// LiveKit's name for it (`ST_…`).
+    pub trunk_id: String,
+}
+
+/// The settings of the voice agent, LiveKit and the trunk aside.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
     /// The name under which the worker registers.
     pub agent_name: String,
-    /// The LiveKit trunk to dial through (`ST_…`).
-    pub trunk_id: String,
+    /// The file that says how the agent behaves.
+    pub behaviour_file: Option<PathBuf>,
     /// The domain of refer targets; `tel:` targets are sent without.
     pub sip_domain: Option<SipDomain>,
     /// How refer targets in that domain are written.
@@ -140,11 +147,20 @@ fn log_level(value: &str) -> Result<LogLevel, &'static str> {
     }
 }
 
+impl Settings for OutboundTrunkSettings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let trunk_id = reader.required("OUTBOUND_TRUNK_ID", variables::trunk_id)?;
+        Some(Self { trunk_id })
+    }
+}
+
 impl Settings for AgentSettings {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let dialer = DialerSettings::read(reader);
         let region = dialer.as_ref().and_then(|dialer| dialer.default_region);
-        let trunk_id = reader.required("OUTBOUND_TRUNK_ID", variables::trunk_id);
+        let behaviour_file = reader.optional("AGENT_CONFIG", |value| {
+            Ok::<_, &'static str>(PathBuf::from(value.trim()))
+        });
         let sip_domain = reader.optional("VOBIZ_SIP_DOMAIN", str::parse);
         let user_parameter = variables::user_parameter(reader);
         let default_transfer_number = reader.optional("DEFAULT_TRANSFER_NUMBER", |value| {
@@ -162,7 +178,7 @@ impl Settings for AgentSettings {
         let dialer = dialer?;
         Some(Self {
             agent_name: dialer.agent_name,
-            trunk_id: trunk_id?,
+            behaviour_file,
             sip_domain,
             user_parameter,
             default_transfer_number,

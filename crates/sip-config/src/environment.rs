@@ -161,6 +161,18 @@ impl<A: Settings, B: Settings, C: Settings> Settings for (A, B, C) {
     }
 }
 
+impl<A: Settings, B: Settings, C: Settings, D: Settings> Settings for (A, B, C, D) {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (a, b, c, d) = (
+            A::read(reader),
+            B::read(reader),
+            C::read(reader),
+            D::read(reader),
+        );
+        Some((a?, b?, c?, d?))
+    }
+}
+
 /// Reads variables and collects what is wrong with them.
 pub struct Reader<'a> {
     environment: &'a Environment,

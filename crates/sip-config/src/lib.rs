@@ -29,8 +29,8 @@ mod trunk;
 mod variables;
 
 pub use agent::{
-    AgentSettings, DialerSettings, HoldSound, LlmSettings, LogLevel, SpeechSettings,
-    TransferNumberSettings, TransferSettings,
+    AgentSettings, DialerSettings, HoldSound, LlmSettings, LogLevel, OutboundTrunkSettings,
+    SpeechSettings, TransferNumberSettings, TransferSettings,
 };
 pub use doctor::{ExecDoctorError, exec_doctor};
 pub use env_file::{EnvFile, EnvFileError};

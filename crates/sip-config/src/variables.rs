@@ -212,6 +212,17 @@ pub const VARIABLES: &[Variable] = &[
         unused: false,
     },
     Variable {
+        name: "AGENT_CONFIG",
+        aliases: &[],
+        group: AGENT,
+        doc: "How the agent behaves: name, greeting, instructions, patience (docs/behaviour.md); without it a friendly receptionist",
+        expected: "the path of a TOML file",
+        needed_by: "voice-agent",
+        example: "agent.toml",
+        optional: true,
+        unused: false,
+    },
+    Variable {
         name: "LIVEKIT_LOG_LEVEL",
         aliases: &[],
         group: AGENT,

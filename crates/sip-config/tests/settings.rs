@@ -8,8 +8,8 @@ use std::rc::Rc;
 use expect_test::{expect, expect_file};
 use secrecy::ExposeSecret as _;
 use sip_config::{
-    AgentSettings, DialerSettings, Environment, LiveKitSettings, SttSettings, TrunkSettings,
-    TtsSettings, VARIABLES,
+    AgentSettings, DialerSettings, Environment, LiveKitSettings, OutboundTrunkSettings,
+    SttSettings, TrunkSettings, TtsSettings, VARIABLES,
 };
 use transfer_core::policy::Confirmation;
 
@@ -28,7 +28,12 @@ const COMPLETE: &[(&str, &str)] = &[
     ("HOME", "/home/me"),
 ];
 
-type Everything = (LiveKitSettings, TrunkSettings, AgentSettings);
+type Everything = (
+    LiveKitSettings,
+    TrunkSettings,
+    OutboundTrunkSettings,
+    AgentSettings,
+);
 
 fn environment(pairs: &'static [(&str, &str)]) -> Environment {
     Environment::from_fn(|name| {
@@ -41,7 +46,7 @@ fn environment(pairs: &'static [(&str, &str)]) -> Environment {
 
 #[test]
 fn a_complete_environment_becomes_types() {
-    let (livekit, trunk, agent): Everything = environment(COMPLETE).settings().unwrap();
+    let (livekit, trunk, _, agent): Everything = environment(COMPLETE).settings().unwrap();
 
     assert_eq!(livekit.signal_url(), "ws://127.0.0.1:7880");
     assert_eq!(livekit.api_secret.expose_secret(), "the-api-secret");
@@ -85,8 +90,8 @@ fn aliases_are_read() {
         ("LIVEKIT_SIP_OUTBOUND_TRUNK", "ST_alias"),
         ("LIVEKIT_AGENT_NAME_OVERRIDE", "night-shift"),
     ]);
-    let agent: AgentSettings = environment.settings().unwrap();
-    assert_eq!(agent.trunk_id, "ST_alias");
+    let (trunk, agent): (OutboundTrunkSettings, AgentSettings) = environment.settings().unwrap();
+    assert_eq!(trunk.trunk_id, "ST_alias");
     assert_eq!(agent.agent_name, "night-shift");
 }
 
@@ -99,10 +104,10 @@ fn the_dialer_starts_with_nothing_set() {
 
 /// Who listens and who speaks, with what.
 fn providers(pairs: &'static [(&str, &str)]) -> (String, String) {
-    let trunk = [("OUTBOUND_TRUNK_ID", "ST_abc")];
-    let pairs = trunk.iter().chain(pairs);
     let environment = Environment::from_pairs(
-        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
     );
     let agent: AgentSettings = environment
         .settings()

@@ -37,6 +37,28 @@ pub struct JobMetadata {
     /// The callee was called by an agent that is gone: take the call over, and dial nobody.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
+    /// How the agent is to behave in this call, where that differs from its own settings.
+    #[serde(skip_serializing_if = "AgentOverrides::is_empty")]
+    pub agent: AgentOverrides,
+}
+
+/// What one call changes of the agent's behaviour: the keys of the same names in the agent's file.
+///
+/// The agent checks the texts; they are kept here as they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AgentOverrides {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+}
+
+impl AgentOverrides {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The keys that we know, as text; `null` and `""` count as absent.
@@ -48,6 +70,16 @@ struct Wire {
     transfer_to: Option<String>,
     idempotency_key: Option<String>,
     resume: Option<bool>,
+    agent: Option<WireAgent>,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireAgent {
+    name: Option<String>,
+    greeting: Option<String>,
+    instructions: Option<String>,
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
 }
@@ -70,6 +102,14 @@ impl JobMetadata {
             .into_keys()
             .map(MetadataWarning::UnknownKey)
             .collect();
+        let agent = wire.agent.unwrap_or_default();
+        warnings.extend(
+            agent
+                .unknown
+                .into_keys()
+                .map(|key| MetadataWarning::UnknownKey(format!("agent.{key}"))),
+        );
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let mut sip_headers = BTreeMap::new();
         for (name, value) in wire.sip_headers.unwrap_or_default() {
             let header =
@@ -94,6 +134,11 @@ impl JobMetadata {
                 .transpose()
                 .map_err(ParseJobMetadataError::IdempotencyKey)?,
             resume: wire.resume.unwrap_or_default(),
+            agent: AgentOverrides {
+                name: given(agent.name),
+                greeting: given(agent.greeting),
+                instructions: given(agent.instructions),
+            },
         };
         Ok((metadata, warnings))
     }

@@ -34,7 +34,7 @@ mod verdict;
 pub use call_progress::{CallOutcome, CallProgress};
 pub use dial::DialFailure;
 pub use idempotency_key::{IdempotencyKey, IdempotencyKeyError};
-pub use job_metadata::{JobMetadata, MetadataWarning, ParseJobMetadataError};
+pub use job_metadata::{AgentOverrides, JobMetadata, MetadataWarning, ParseJobMetadataError};
 pub use phone_number::{
     ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity, mask_digits, number_of,
 };

@@ -6,8 +6,8 @@
 use std::error::Error;
 
 use sip_config::{
-    AgentSettings, DialerSettings, Environment, LiveKitSettings, LlmSettings, SettingsError,
-    TransferNumberSettings, Transport, TrunkSettings,
+    AgentSettings, DialerSettings, Environment, LiveKitSettings, LlmSettings,
+    OutboundTrunkSettings, SettingsError, TransferNumberSettings, Transport, TrunkSettings,
 };
 
 use crate::cli::DoctorArgs;
@@ -55,7 +55,12 @@ pub(crate) async fn examine(args: &DoctorArgs, environment: &Environment) -> Vec
         all: Vec::new(),
         json: args.json,
     };
-    let everything = environment.settings::<(LiveKitSettings, TrunkSettings, AgentSettings)>();
+    let everything = environment.settings::<(
+        LiveKitSettings,
+        TrunkSettings,
+        OutboundTrunkSettings,
+        AgentSettings,
+    )>();
     findings.add(judge_environment(everything.err().as_ref()));
     let livekit = environment.settings::<LiveKitSettings>().ok();
     let trunk = environment.settings::<TrunkSettings>().ok();

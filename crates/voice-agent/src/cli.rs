@@ -3,7 +3,9 @@
 use std::{ffi::OsString, io::IsTerminal as _, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use sip_config::{AgentSettings, Environment, LiveKitSettings, LogLevel, SettingsError};
+use sip_config::{
+    AgentSettings, Environment, LiveKitSettings, LogLevel, OutboundTrunkSettings, SettingsError,
+};
 
 /// Calls people over a SIP trunk of LiveKit, talks with them and transfers them.
 ///
@@ -50,6 +52,9 @@ pub struct WorkerArgs {
     /// Least important level that is logged: error, warn, info, debug or trace [env: LIVEKIT_LOG_LEVEL]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// How the agent behaves, in TOML; docs/behaviour.md lists the keys [env: AGENT_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
     /// Address of LiveKit, `ws://…` or `wss://…` [env: LIVEKIT_URL]
     #[arg(long)]
     url: Option<String>,
@@ -69,6 +74,7 @@ pub struct WorkerArgs {
 pub struct Settings {
     pub mode: Mode,
     pub livekit: LiveKitSettings,
+    pub trunk: OutboundTrunkSettings,
     pub agent: AgentSettings,
     /// How long calls may go on after the first signal.
     pub drain_timeout: Duration,
@@ -95,10 +101,12 @@ impl WorkerArgs {
     pub fn settings(self, mode: Mode, environment: Environment) -> Result<Settings, SettingsError> {
         let environment = environment
             .with("LIVEKIT_LOG_LEVEL", self.log_level)
+            .with("AGENT_CONFIG", self.config)
             .with("LIVEKIT_URL", self.url)
             .with("LIVEKIT_API_KEY", self.api_key)
             .with("LIVEKIT_API_SECRET", self.api_secret);
-        let (livekit, agent) = environment.settings::<(LiveKitSettings, AgentSettings)>()?;
+        let (livekit, trunk, agent) =
+            environment.settings::<(LiveKitSettings, OutboundTrunkSettings, AgentSettings)>()?;
         let drain_timeout = match mode {
             Mode::Dev => Duration::ZERO,
             Mode::Start => Duration::from_secs(self.drain_timeout),
@@ -106,6 +114,7 @@ impl WorkerArgs {
         Ok(Settings {
             mode,
             livekit,
+            trunk,
             agent,
             drain_timeout,
         })

@@ -25,6 +25,7 @@ mod policy;
 mod read_back;
 mod spoken_number;
 
+use sip_config::LlmSettings;
 use transfer_core::{Doubt, PhoneNumber, TransferFailure};
 
 use self::intent::Intent;
@@ -117,11 +118,11 @@ pub enum Brain {
 }
 
 impl Brain {
-    /// The agent's first words.
-    pub fn greeting(&self) -> String {
-        match self {
-            Self::Rules(policy) => policy.greeting(),
-            Self::Llm(brain) => brain.greeting(),
+    /// A new conversation, led by the model when there is one.
+    pub fn new(llm: Option<&LlmSettings>, settings: PolicySettings) -> Self {
+        match llm {
+            Some(llm) => Self::Llm(Box::new(LlmBrain::new(llm, settings))),
+            None => Self::Rules(DialoguePolicy::new(settings)),
         }
     }
 

@@ -10,7 +10,8 @@ use tracing::{debug, error, info, warn};
 use transfer_core::{PhoneNumber, Region, policy::TransferPolicy};
 
 use crate::{
-    conversation::{Brain, DialoguePolicy, LlmBrain, PolicySettings},
+    behaviour::Behaviour,
+    conversation::{Brain, PolicySettings},
     ears::{Ears, LocalEars, Stt},
     vendor::Vendor,
     voice::{LocalVoice, Voice},
@@ -115,18 +116,17 @@ impl Speech {
     /// A new conversation.
     pub fn brain(
         &self,
+        behaviour: Behaviour,
         default_transfer: Option<PhoneNumber>,
         transfer_policy: TransferPolicy,
     ) -> Brain {
         let settings = PolicySettings {
+            behaviour,
             default_transfer,
             default_region: self.default_region,
             transfer_policy,
         };
-        match &self.llm {
-            Some(llm) => Brain::Llm(Box::new(LlmBrain::new(llm, settings))),
-            None => Brain::Rules(DialoguePolicy::new(settings)),
-        }
+        Brain::new(self.llm.as_ref(), settings)
     }
 
     pub fn voice(&self) -> Voice {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret as _;
-use sip_config::{AgentSettings, HoldSound, LiveKitSettings};
+use sip_config::{AgentSettings, HoldSound, LiveKitSettings, OutboundTrunkSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
@@ -14,6 +14,7 @@ use transfer_core::{
 
 use crate::{
     Speech,
+    behaviour::Behaviour,
     call::{
         self, Api, CallSettings, CallbackFile, Claim, Claimant, DialSettings, Direction, Outcome,
         RoomMemory, Setup, TransferGate, Transfers,
@@ -26,7 +27,9 @@ use crate::{
 pub struct Agent {
     api: Arc<Api>,
     signal_url: String,
+    trunk: OutboundTrunkSettings,
     settings: AgentSettings,
+    behaviour: Behaviour,
     speech: Speech,
     callbacks: Option<CallbackFile>,
     transfer_policy: TransferPolicy,
@@ -37,7 +40,9 @@ impl Agent {
     /// `callbacks`: where it is noted who wants to be called back; `None`: nobody is offered that.
     pub fn new(
         livekit: &LiveKitSettings,
+        trunk: OutboundTrunkSettings,
         settings: AgentSettings,
+        behaviour: Behaviour,
         speech: Speech,
         callbacks: Option<CallbackFile>,
     ) -> Self {
@@ -52,7 +57,9 @@ impl Agent {
             transfer_policy: TransferPolicy::new(settings.transfer_rules.clone()),
             transfer_attempts: Arc::default(),
             callbacks,
+            trunk,
             settings,
+            behaviour,
             speech,
         }
     }
@@ -107,12 +114,15 @@ impl Agent {
             info!("No phone number in metadata. Treating as inbound/web call.");
         }
         let settings = &self.settings;
+        let behaviour = self.behaviour.for_job(&metadata.agent)?;
         let policy = self.transfer_policy.for_job(metadata.transfer_to.clone());
         let default_transfer = metadata
             .transfer_to
             .clone()
             .or_else(|| settings.default_transfer_number.clone());
-        let mut brain = self.speech.brain(default_transfer.clone(), policy.clone());
+        let mut brain =
+            self.speech
+                .brain(behaviour.clone(), default_transfer.clone(), policy.clone());
         if self.callbacks.is_some() {
             brain.take_notes();
         }
@@ -130,7 +140,7 @@ impl Agent {
                     Some(_) => Direction::Outbound,
                     None => Direction::Inbound,
                 },
-                greeting: brain.greeting(),
+                behaviour,
                 default_transfer,
                 sip_domain: settings.sip_domain.clone(),
                 user_parameter: settings.user_parameter,
@@ -143,7 +153,7 @@ impl Agent {
                 hold: settings.transfer.hold_sound == HoldSound::Music,
             },
             transfers: Transfers {
-                trunk_id: settings.trunk_id.clone(),
+                trunk_id: self.trunk.trunk_id.clone(),
                 from: metadata.from_number.clone(),
                 headers: metadata.sip_headers.clone().into_iter().collect(),
                 dialtone: settings.transfer.hold_sound == HoldSound::Dialtone,
@@ -151,7 +161,7 @@ impl Agent {
                 ringing_timeout: settings.transfer_ringing_timeout,
             },
             dial: metadata.phone_number.clone().map(|callee| DialSettings {
-                trunk_id: settings.trunk_id.clone(),
+                trunk_id: self.trunk.trunk_id.clone(),
                 callee,
                 adopt: metadata.resume,
                 metadata,

@@ -4,6 +4,7 @@
 //! call from its job to its end.
 
 mod audio;
+pub mod behaviour;
 mod call;
 pub mod cli;
 pub mod conversation;

@@ -11,6 +11,7 @@ use transfer_core::policy::Confirmation;
 use url::Url;
 use voice_agent::{
     Agent, CallbackFile, Speech,
+    behaviour::Behaviour,
     cli::{Cli, Command, Mode, Settings, start_logging},
     shutdown::follow_signals,
     worker::{
@@ -23,7 +24,7 @@ const BAD_SETTINGS: u8 = 2;
 
 #[expect(clippy::print_stderr, reason = "there may be no log yet")]
 fn main() -> ExitCode {
-    let settings = match settings(Cli::parse().command) {
+    let (settings, behaviour) = match settings(Cli::parse().command) {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("{error:#}");
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         }
     };
     start_logging(settings.mode, settings.agent.log_level);
-    match run(settings) {
+    match run(settings, behaviour) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -40,16 +41,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn settings(command: Command) -> anyhow::Result<Settings> {
+fn settings(command: Command) -> anyhow::Result<(Settings, Behaviour)> {
     let (mode, args) = match command {
         Command::Dev(args) => (Mode::Dev, args),
         Command::Start(args) => (Mode::Start, args),
         Command::Doctor { args } => return Err(exec_doctor(&args).into()),
     };
-    Ok(args.settings(mode, Environment::load()?)?)
+    let settings = args.settings(mode, Environment::load()?)?;
+    let behaviour = match &settings.agent.behaviour_file {
+        Some(path) => Behaviour::load(path)?,
+        None => Behaviour::default(),
+    };
+    Ok((settings, behaviour))
 }
 
-fn run(settings: Settings) -> anyhow::Result<()> {
+fn run(settings: Settings, behaviour: Behaviour) -> anyhow::Result<()> {
     // Our dependencies bring rustls two providers; without a choice it panics at the first `wss://`.
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.install_default().expect("nobody has chosen yet");
@@ -90,7 +96,9 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let agent = Arc::new(Agent::new(
         &settings.livekit,
+        settings.trunk,
         settings.agent,
+        behaviour,
         speech,
         callbacks,
     ));

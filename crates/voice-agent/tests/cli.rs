@@ -54,6 +54,9 @@ fn help_of_start_tells_how_it_ends() {
               --log-level <LEVEL>
                   Least important level that is logged: error, warn, info, debug or trace [env: LIVEKIT_LOG_LEVEL]
 
+              --config <FILE>
+                  How the agent behaves, in TOML; docs/behaviour.md lists the keys [env: AGENT_CONFIG]
+
               --url <URL>
                   Address of LiveKit, `ws://…` or `wss://…` [env: LIVEKIT_URL]
 
@@ -110,6 +113,35 @@ fn options_are_settings_and_a_bad_one_is_named() {
     assert!(report.contains("LIVEKIT_URL"), "{report}");
     assert!(!report.contains("LIVEKIT_API_KEY"), "{report}");
     assert!(!report.contains("s3cret"), "{report}");
+}
+
+#[test]
+fn every_fault_of_the_behaviour_file_is_reported_and_nothing_is_started() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("agent.toml"),
+        "greetings = \"Hi.\"\n\n[timings]\nsilence = \"long\"\n",
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_voice-agent"))
+        .args(["dev", "--config", "agent.toml"])
+        .args(["--url", "ws://127.0.0.1:1", "--api-key", "k"])
+        .args(["--api-secret", "s"])
+        .env_clear()
+        .env("OUTBOUND_TRUNK_ID", "ST_abc")
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(2));
+    expect![[r#"
+        agent.toml: 2 things are wrong (docs/behaviour.md lists all keys)
+          line 1, `greetings`: there is no such key
+            did you mean: greeting
+          line 4, `timings.silence`: it is not a number
+            expected: seconds from 3 to 300, such as 15
+    "#]]
+    .assert_eq(&String::from_utf8(output.stderr).unwrap());
 }
 
 fn check_help(args: &[&str], expect: Expect) {

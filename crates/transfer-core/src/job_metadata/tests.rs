@@ -38,6 +38,7 @@ fn what_is_written_is_read_back() {
         transfer_to: Some(number("+15550005678")),
         idempotency_key: Some("order-4711".parse().unwrap()),
         resume: true,
+        agent: AgentOverrides::default(),
     };
     let (read, warnings) = JobMetadata::parse(&metadata.to_json()).unwrap();
     assert_eq!(read, metadata);
@@ -127,4 +128,29 @@ fn metadata_that_cannot_be_followed_is_refused() {
         let cause = refused.source().unwrap().to_string();
         assert!(cause.contains(source), "{text:?}: {cause}");
     }
+}
+
+#[test]
+fn what_the_agent_is_to_be_in_this_call_is_kept_and_the_rest_of_it_warned_about() {
+    let text =
+        r#"{"agent": {"name": "Max", "greeting": "", "instructions": "Be brief.", "voice": "x"}}"#;
+    let (metadata, warnings) = JobMetadata::parse(text).unwrap();
+    let agent = AgentOverrides {
+        name: Some("Max".to_owned()),
+        greeting: None,
+        instructions: Some("Be brief.".to_owned()),
+    };
+    assert_eq!(metadata.agent, agent);
+    assert_eq!(
+        warnings,
+        [MetadataWarning::UnknownKey("agent.voice".to_owned())]
+    );
+    let (read, warnings) = JobMetadata::parse(&metadata.to_json()).unwrap();
+    assert_eq!((read, warnings), (metadata, Vec::new()));
+
+    let refused = JobMetadata::parse(r#"{"agent": "Max"}"#).unwrap_err();
+    assert!(
+        matches!(refused, ParseJobMetadataError::Json(_)),
+        "{refused}"
+    );
 }

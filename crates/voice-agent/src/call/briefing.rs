@@ -44,13 +44,14 @@ impl Briefing {
         }
     }
 
-    pub(super) fn opening(&self) -> String {
+    /// `agent` is how the agent names itself.
+    pub(super) fn opening(&self, agent: &str) -> String {
         let about = match self.request.as_str() {
             "" => "who asked to be transferred to you.".to_owned(),
             request => format!("who said: {}.", request.trim_end_matches(['.', '!', '?'])),
         };
         format!(
-            "Hello, this is Ada, an automated assistant. I have a caller on the line, {about} {QUESTION}"
+            "Hello, this is {agent}, an automated assistant. I have a caller on the line, {about} {QUESTION}"
         )
     }
 
@@ -104,14 +105,15 @@ mod tests {
 
     #[test]
     fn the_target_hears_what_it_is_about_and_how_to_answer() {
-        let opening = Briefing::new("Transfer me to sales, please.").opening();
+        let opening = Briefing::new("Transfer me to sales, please.").opening("Max");
+        assert!(opening.contains("this is Max, an"), "{opening}");
         assert!(
             opening.contains("who said: Transfer me to sales, please. To take the call, press 1"),
             "{opening}"
         );
         assert!(
             Briefing::new(" ")
-                .opening()
+                .opening("Max")
                 .contains("asked to be transferred to you.")
         );
     }

@@ -173,15 +173,15 @@ impl Handover {
         }
     }
 
-    /// The result of [`Step::Call`]: the target has answered, or has not.
-    pub(super) fn called(&mut self, result: Result<(), DialFailure>) {
+    /// The result of [`Step::Call`]: the target has answered, or has not. `agent` is how the agent names itself.
+    pub(super) fn called(&mut self, result: Result<(), DialFailure>, agent: &str) {
         if !matches!(self.stage, Stage::Calling) {
             return;
         }
         match result {
             Ok(()) if self.attempt.means == Means::Warm => {
                 let briefing = Briefing::new(&self.request);
-                self.steps.push_back(Step::Say(briefing.opening()));
+                self.steps.push_back(Step::Say(briefing.opening(agent)));
                 self.stage = Stage::Briefing(briefing);
             }
             Ok(()) => self.join(),

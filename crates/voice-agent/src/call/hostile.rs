@@ -20,8 +20,9 @@ use super::{
     state::{Dialed, Utterance},
     *,
 };
-use crate::conversation::{
-    Action, DialoguePolicy, LlmBrain, PolicySettings, Reply, TransferRequest,
+use crate::{
+    behaviour::Behaviour,
+    conversation::{Action, DialoguePolicy, LlmBrain, PolicySettings, Reply, TransferRequest},
 };
 
 use transfer_core::{PhoneNumber, ReferTarget, SipDomain, UserParameter};
@@ -146,6 +147,7 @@ impl Operator {
 
     fn dialogue(&self) -> PolicySettings {
         PolicySettings {
+            behaviour: Behaviour::default(),
             default_transfer: Some(DEFAULT.parse().unwrap()),
             default_region: self.region.map(|region| region.parse().unwrap()),
             transfer_policy: self.policy(),
@@ -161,7 +163,7 @@ impl Operator {
         let policy = self.policy().for_job(transfer_to.clone());
         let mut call = Call::new(CallSettings {
             direction: Direction::Outbound,
-            greeting: "Good day.".to_owned(),
+            behaviour: Behaviour::default(),
             default_transfer: Some(transfer_to.unwrap_or_else(|| DEFAULT.parse().unwrap())),
             sip_domain: self.sip_domain(),
             user_parameter: UserParameter::Absent,

@@ -20,12 +20,10 @@ use super::{
     gate::TransferGate,
     handover::{Audience, Handover, Step},
 };
-use crate::conversation::{Action, Heard, Key, Reply, TransferRequest, is_yes_or_no};
-
-/// How long a callee who picks up is given to say hello before the agent speaks.
-///
-/// Shorter and both speak at once; longer and people hang up, taking us for an autodialler.
-const HELLO_WAIT: Duration = Duration::from_secs(2);
+use crate::{
+    behaviour::Behaviour,
+    conversation::{Action, Heard, Key, Reply, TransferRequest, is_yes_or_no},
+};
 
 /// How long an inbound caller's phone gets to open its audio once it can hear us.
 ///
@@ -38,15 +36,6 @@ const INBOUND_GREETING_LIMIT: Duration = Duration::from_secs(3);
 
 /// Words of a first turn that can be no more than a salutation: "Yes, hello?", "Miller, good day".
 const SALUTATION: usize = 3;
-
-/// How long nobody may speak before the agent says something. LiveKit calls it user away.
-const SILENCE: Duration = Duration::from_secs(15);
-
-/// The same after the agent was interrupted by what turned out to be no words.
-const SILENCE_AFTER_INTERRUPTION: Duration = Duration::from_secs(5);
-
-/// How long nobody may press a key before an entry on the keypad counts as complete.
-const KEY_PAUSE: Duration = Duration::from_secs(4);
 
 /// How long a turn may take from its first sound to its words: 15 s of speech and its recognition.
 const TURN_LIMIT: Duration = Duration::from_secs(20);
@@ -67,7 +56,7 @@ pub(crate) enum Direction {
 #[derive(Debug, Clone)]
 pub(crate) struct CallSettings {
     pub(crate) direction: Direction,
-    pub(crate) greeting: String,
+    pub(crate) behaviour: Behaviour,
     /// Where [`TransferRequest::Default`] leads.
     pub(crate) default_transfer: Option<PhoneNumber>,
     /// The carrier's domain for the `Refer-To` URI.
@@ -337,7 +326,7 @@ impl Call {
         }
         match &mut self.phase {
             Phase::Connecting | Phase::Answered { .. } => {
-                let greeting = self.settings.greeting.clone();
+                let greeting = self.settings.behaviour.greeting();
                 self.say(greeting, Next::Listen);
             }
             Phase::Listening { .. } if self.entering => self.think(Heard::KeysEnded),
@@ -391,7 +380,8 @@ impl Call {
                 self.hand_over(now, |handover| handover.answered(now, answer));
             }
             Input::TargetCalled(result) => {
-                self.hand_over(now, |handover| handover.called(result));
+                let name = self.settings.behaviour.name().to_owned();
+                self.hand_over(now, |handover| handover.called(result, &name));
             }
             Input::TargetLeft => self.hand_over(now, Handover::target_left),
             Input::Key {
@@ -419,7 +409,7 @@ impl Call {
         match (self.settings.direction, self.dialed) {
             (Direction::Outbound, Some(_)) => {
                 self.phase = Phase::Answered {
-                    greet_at: now + HELLO_WAIT,
+                    greet_at: now + self.settings.behaviour.hello_wait(),
                 };
             }
             (Direction::Outbound, None) => {}
@@ -456,6 +446,7 @@ impl Call {
     }
 
     fn speech_started(&mut self, now: Instant) {
+        let timings = self.settings.behaviour.timings;
         self.early_media = matches!(self.phase, Phase::Connecting);
         match &mut self.phase {
             Phase::Answered { greet_at } => *greet_at = now + TURN_LIMIT,
@@ -463,7 +454,7 @@ impl Call {
             Phase::Speaking { then, .. } if is_interruptible(then) => {
                 self.outputs.push_back(Output::StopSpeaking);
                 self.phase = Phase::Listening {
-                    until: now + SILENCE_AFTER_INTERRUPTION,
+                    until: now + timings.silence_after_interruption,
                 };
             }
             Phase::HandingOver(_) => self.hand_over(now, Handover::speech_started),
@@ -481,10 +472,12 @@ impl Call {
         }
         if first.trim().is_empty() {
             // A noise: nothing to answer, and the wait goes on.
+            let timings = self.settings.behaviour.timings;
+            let hello_wait = self.settings.behaviour.hello_wait();
             match &mut self.phase {
-                Phase::Answered { greet_at } => *greet_at = (*greet_at).min(now + HELLO_WAIT),
+                Phase::Answered { greet_at } => *greet_at = (*greet_at).min(now + hello_wait),
                 Phase::Listening { until } => {
-                    *until = (*until).min(now + SILENCE_AFTER_INTERRUPTION);
+                    *until = (*until).min(now + timings.silence_after_interruption);
                 }
                 Phase::Connecting
                 | Phase::Thinking
@@ -557,7 +550,7 @@ impl Call {
         match (reply.say, then) {
             // "Hello?" wants to know who calls.
             (_, Next::Listen) if !self.greeted && self.words <= SALUTATION => {
-                self.say(self.settings.greeting.clone(), Next::Listen);
+                self.say(self.settings.behaviour.greeting(), Next::Listen);
             }
             (Some(text), then) => self.say(text, then),
             (None, then) => self.act(now, then),
@@ -608,7 +601,12 @@ impl Call {
     fn act(&mut self, now: Instant, next: Next) {
         match next {
             Next::Listen => {
-                let patience = if self.entering { KEY_PAUSE } else { SILENCE };
+                let timings = self.settings.behaviour.timings;
+                let patience = if self.entering {
+                    timings.key_pause
+                } else {
+                    timings.silence
+                };
                 self.phase = Phase::Listening {
                     until: now + patience,
                 }

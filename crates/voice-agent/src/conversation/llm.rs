@@ -30,6 +30,7 @@ use transfer_core::{
 };
 
 use super::{Action, DialoguePolicy, Heard, PolicySettings, Reply, department};
+use crate::behaviour::{Behaviour, Tools};
 
 /// How long the server may take to begin its answer, and between two pieces of it.
 ///
@@ -45,11 +46,14 @@ const HISTORY: usize = 24;
 /// Bounds a model that does not stop; spoken, this is half a minute.
 const MAX_ANSWER_TOKENS: u32 = 160;
 
-const INSTRUCTIONS: &str = "You are Ada, a friendly assistant on the telephone. Answer in one or two \
-    short sentences of plain spoken English, without lists, symbols or abbreviations. When the person \
-    wants to be transferred, or to speak to a human, call transfer_call, without a destination unless \
-    the person named a phone number or a department. When the person says goodbye, call end_call. Never say that you \
-    are transferring the call: the system says so.";
+/// What the operator's instructions do not change: how to speak, and who transfers.
+const MANNERS: &str = "Answer in one or two short sentences of plain spoken English, without lists, symbols or \
+    abbreviations.";
+const WHEN_TO_TRANSFER: &str = "When the person wants to be transferred, or to speak to a human, call transfer_call, without a \
+    destination unless the person named a phone number or a department.";
+const WHEN_TO_END: &str = "When the person says goodbye, call end_call.";
+const THE_SYSTEM_TRANSFERS: &str =
+    "Never say that you are transferring the call: the system says so.";
 
 /// Asks a model, and [`DialoguePolicy`] whenever the rules have the say.
 pub struct LlmBrain {
@@ -104,10 +108,6 @@ impl LlmBrain {
             settings,
             history: Vec::new(),
         }
-    }
-
-    pub(super) fn greeting(&self) -> String {
-        self.policy.greeting()
     }
 
     pub(super) fn take_notes(&mut self) {
@@ -191,7 +191,7 @@ impl LlmBrain {
             name: name.to_owned(),
             arguments: arguments.to_owned(),
         };
-        let tool = calls.first().ok()?;
+        let tool = calls.first(self.settings.behaviour.tools).ok()?;
         Some(self.reply(Answer {
             text: String::new(),
             tool,
@@ -204,13 +204,16 @@ impl LlmBrain {
     }
 
     async fn ask(&self, text: &str) -> Result<Answer, AnswerError> {
-        let mut messages = vec![ChatCompletionRequestSystemMessage::from(INSTRUCTIONS).into()];
+        let behaviour = &self.settings.behaviour;
+        let mut messages =
+            vec![ChatCompletionRequestSystemMessage::from(instructions(behaviour)).into()];
         messages.extend(self.history.iter().cloned());
         messages.push(ChatCompletionRequestUserMessage::from(text).into());
         let request = CreateChatCompletionRequest {
             model: self.model.clone(),
             messages,
-            tools: Some(tools(self.policy.departments())),
+            tools: Some(tools(behaviour.tools, self.policy.departments()))
+                .filter(|tools| !tools.is_empty()),
             max_completion_tokens: Some(MAX_ANSWER_TOKENS),
             ..CreateChatCompletionRequest::default()
         };
@@ -243,7 +246,7 @@ impl LlmBrain {
         if !finished {
             return Err(AnswerError::CutOff);
         }
-        let tool = calls.first()?;
+        let tool = calls.first(self.settings.behaviour.tools)?;
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if text.is_empty() && tool.is_none() {
             return Err(AnswerError::Empty);
@@ -284,15 +287,16 @@ impl ToolCalls {
             .push_str(function.arguments.as_deref().unwrap_or_default());
     }
 
-    fn first(&self) -> Result<Option<Tool>, AnswerError> {
+    /// A tool that the model was not given is an unknown one.
+    fn first(&self, given: Tools) -> Result<Option<Tool>, AnswerError> {
         #[derive(Default, Deserialize)]
         struct Arguments {
             destination: Option<String>,
         }
         let tool = match self.name.as_str() {
             "" => None,
-            "end_call" => Some(Tool::EndCall),
-            "transfer_call" => {
+            "end_call" if given.end_call => Some(Tool::EndCall),
+            "transfer_call" if given.transfer_call => {
                 let arguments = match self.arguments.trim() {
                     "" => Arguments::default(),
                     json => serde_json::from_str(json).map_err(AnswerError::MalformedArguments)?,
@@ -308,7 +312,19 @@ impl ToolCalls {
     }
 }
 
-fn tools(departments: &[Destination]) -> Vec<ChatCompletionTools> {
+fn instructions(behaviour: &Behaviour) -> String {
+    let tools = behaviour.tools;
+    let parts = [
+        Some(behaviour.instructions()),
+        Some(MANNERS.to_owned()),
+        tools.transfer_call.then(|| WHEN_TO_TRANSFER.to_owned()),
+        tools.end_call.then(|| WHEN_TO_END.to_owned()),
+        Some(THE_SYSTEM_TRANSFERS.to_owned()),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn tools(given: Tools, departments: &[Destination]) -> Vec<ChatCompletionTools> {
     let names = department::list(departments);
     let destination = match departments {
         [] => "The phone number as the person said it, with its country code if one was said. Leave it out when no number was named.".to_owned(),
@@ -324,7 +340,7 @@ fn tools(departments: &[Destination]) -> Vec<ChatCompletionTools> {
             },
         })
     };
-    vec![
+    let transfer_call = || {
         tool(
             "transfer_call",
             "Transfers the person to a live agent, or to the department or phone number that the person named.",
@@ -337,13 +353,20 @@ fn tools(departments: &[Destination]) -> Vec<ChatCompletionTools> {
                     },
                 },
             }),
-        ),
+        )
+    };
+    let end_call = || {
         tool(
             "end_call",
             "Hangs up after the person has said goodbye.",
             json!({ "type": "object", "properties": {} }),
-        ),
-    ]
+        )
+    };
+    let tools = [
+        given.transfer_call.then(transfer_call),
+        given.end_call.then(end_call),
+    ];
+    tools.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -14,15 +14,13 @@ use super::{
     read_back::{read_back, words_of},
     spoken_number::{SpokenNumber, SpokenNumberError},
 };
+use crate::behaviour::Behaviour;
 
 /// Misunderstood numbers in a row after which the agent asks for the number on the keypad.
 const PATIENCE: u32 = 2;
 
 /// Misunderstood numbers in a row, those on the keypad included, after which the agent gives up.
 const LAST_TRY: u32 = PATIENCE + 2;
-
-/// Silences in a row after which the agent hangs up.
-const SILENCES: u32 = 2;
 
 /// Digits from which a number without the word "transfer" is taken for a wish to be transferred there.
 const A_NUMBER_ALONE: usize = 7;
@@ -42,6 +40,8 @@ const A_MESSAGE: usize = 4;
 /// What the dialogue knows about the call.
 #[derive(Debug, Clone, Default)]
 pub struct PolicySettings {
+    /// Who talks, and how patiently.
+    pub behaviour: Behaviour,
     /// Where "Transfer me." leads; without one the agent asks for a number.
     pub default_transfer: Option<PhoneNumber>,
     /// How numbers without a country code are read.
@@ -121,7 +121,7 @@ impl DialoguePolicy {
 
     /// The agent's first words.
     pub fn greeting(&self) -> String {
-        "Hello, this is Ada. I can transfer your call. How can I help?".to_owned()
+        self.settings.behaviour.greeting()
     }
 
     /// Whether a phone number is likely to come next.
@@ -386,7 +386,7 @@ impl DialoguePolicy {
             return self.keep_note(None);
         }
         self.silences += 1;
-        if self.silences >= SILENCES {
+        if self.silences >= self.settings.behaviour.timings.silences {
             return Reply {
                 say: Some("I cannot hear you, so I will hang up. Goodbye.".to_owned()),
                 then: Action::HangUp,
@@ -561,9 +561,10 @@ impl DialoguePolicy {
             (_, Intent::Yes) => listen("Good. Say transfer me, and I will connect you."),
             (_, Intent::No) => listen("All right. Is there anything else?"),
             (_, Intent::Greeting) => listen("Hello. How can I help?"),
-            (_, Intent::Identity) => {
-                listen("This is Ada, an automated assistant. I can transfer you to a person.")
-            }
+            (_, Intent::Identity) => listen(format!(
+                "This is {}, an automated assistant. I can transfer you to a person.",
+                self.settings.behaviour.name()
+            )),
             (_, Intent::Thanks) => listen("You are welcome. Is there anything else?"),
             (_, Intent::Help) => listen(
                 "Say transfer me, or say transfer me to, and then a phone number with its country code.",

@@ -19,7 +19,7 @@ fn begin(mode: TransferMode, hold: bool) -> Handover {
 /// A warm transfer whose target has heard the question.
 fn briefed() -> Handover {
     let mut handover = begin(TransferMode::Warm, false);
-    handover.called(Ok(()));
+    handover.called(Ok(()), "Ada");
     steps(&mut handover);
     handover.spoke(Instant::now());
     handover
@@ -57,7 +57,7 @@ fn each_mode_begins_in_its_own_way() {
 fn a_target_who_accepts_is_told_so_before_the_caller_is_heard() {
     let mut handover = begin(TransferMode::Warm, false);
     steps(&mut handover);
-    handover.called(Ok(()));
+    handover.called(Ok(()), "Ada");
     let told = steps(&mut handover);
     let [Step::Say(opening)] = &told[..] else {
         panic!("{told:?}");
@@ -157,7 +157,7 @@ fn a_target_whom_we_cannot_reach_is_not_left_ringing() {
     ] {
         let mut handover = begin(TransferMode::Warm, false);
         steps(&mut handover);
-        handover.called(Err(cause));
+        handover.called(Err(cause), "Ada");
         assert_eq!(
             steps(&mut handover),
             [
@@ -202,7 +202,7 @@ fn nothing_follows_once_it_is_over() {
 
     handover.caller_left(Instant::now());
     handover.target_left();
-    handover.called(Ok(()));
+    handover.called(Ok(()), "Ada");
     handover.spoke(Instant::now());
 
     assert_eq!(steps(&mut handover), []);

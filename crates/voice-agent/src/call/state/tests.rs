@@ -6,7 +6,10 @@ use transfer_core::{
 };
 
 use super::*;
-use crate::call::handover::{HANDOVER_LIMIT, VERDICT_LIMIT};
+use crate::{
+    behaviour::{HELLO_WAIT, KEY_PAUSE, SILENCE, SILENCE_AFTER_INTERRUPTION},
+    call::handover::{HANDOVER_LIMIT, VERDICT_LIMIT},
+};
 
 const UNCONFIRMED: Outcome = Outcome::Transferred(Verdict::Unconfirmed(Doubt::LegEnded));
 
@@ -665,7 +668,7 @@ impl TestCall {
     fn new(direction: Direction) -> Self {
         let settings = CallSettings {
             direction,
-            greeting: "Good day.".to_owned(),
+            behaviour: Behaviour::parse("greeting = \"Good day.\"").unwrap(),
             default_transfer: Some("+15550009999".parse().unwrap()),
             sip_domain: Some("sip.example.net".parse().unwrap()),
             user_parameter: UserParameter::Absent,
