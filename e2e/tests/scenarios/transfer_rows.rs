@@ -15,7 +15,6 @@ use e2e::{
         TARGET_NUMBER, number_answered_with, refer_target_refused_with,
     },
     phone::{Phone, PhoneSettings},
-    wait::LIMIT,
     wire::{self, Refer},
     words::share_understood,
     worker::{Judgement, Verdict, WorkerEvent},
@@ -140,10 +139,15 @@ pub(crate) async fn refer_ignored_then_accepted_in_silence(world: World) -> anyh
     let mut refused = 0;
     let judgement = loop {
         let from = rehearsal.call.worker.events().len();
-        rehearsal.call.ask_for_transfer(REQUEST).await?;
-        if let Some(judgement) = rehearsal.judgement_unless_refused(from).await? {
-            break judgement;
+        let answer = rehearsal.call.tell(REQUEST).await?;
+        if answer.contains("transferring you now") {
+            break rehearsal.call.worker.judgement_after(from).await?;
         }
+        ensure!(
+            answer.contains("earlier transfer"),
+            "the agent was to refuse, not to say `{answer}`"
+        );
+        rehearsal.reasons.push(answer);
         refused += 1;
     };
     rehearsal.expect_unconfirmed(&judgement).await?;
@@ -455,24 +459,6 @@ impl<'a> Rehearsal<'a> {
         );
         self.reasons.push(reason);
         Ok(())
-    }
-
-    /// The verdict on the transfer that was asked for, or `None` when the agent refused to try one.
-    async fn judgement_unless_refused(&mut self, from: usize) -> anyhow::Result<Option<Judgement>> {
-        let refused = |event: &WorkerEvent| matches!(event, WorkerEvent::Says { text } if text.contains("earlier transfer"));
-        let decided = |event: &WorkerEvent| {
-            (refused(event) || *event == WorkerEvent::Transferring).then(|| refused(event))
-        };
-        let events = self.call.worker.events().clone();
-        if !events
-            .find_after(from, "a transfer or a refusal", LIMIT, decided)
-            .await?
-        {
-            return self.call.worker.judgement_after(from).await.map(Some);
-        }
-        let at = events.position_after(from, refused).unwrap_or(from);
-        self.listen_to_reason(at, "earlier transfer").await?;
-        Ok(None)
     }
 
     /// The latest REFER. Each attempt sends one, for the default number.
