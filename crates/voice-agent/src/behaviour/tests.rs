@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
-
 use super::*;
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/behaviour.md");
