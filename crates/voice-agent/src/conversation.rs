@@ -113,7 +113,7 @@ pub enum TransferRequest {
 
 /// Who thinks.
 pub enum Brain {
-    Rules(DialoguePolicy),
+    Rules(Box<DialoguePolicy>),
     Llm(Box<LlmBrain>),
 }
 
@@ -122,7 +122,7 @@ impl Brain {
     pub fn new(llm: Option<&LlmSettings>, settings: PolicySettings) -> Self {
         match llm {
             Some(llm) => Self::Llm(Box::new(LlmBrain::new(llm, settings))),
-            None => Self::Rules(DialoguePolicy::new(settings)),
+            None => Self::Rules(Box::new(DialoguePolicy::new(settings))),
         }
     }
 

@@ -21,6 +21,29 @@ fn an_outbound_call_dials_before_anything_else_has_happened() {
 }
 
 #[test]
+fn a_callee_who_says_nothing_is_greeted_when_the_behaviour_says_so() {
+    for (behaviour, wait) in [
+        ("speak_first = true", Duration::from_millis(300)),
+        ("speak_first = 4", Duration::from_secs(4)),
+        (
+            "speak_first = false\n[timings]\nsilence = 9",
+            Duration::from_secs(9),
+        ),
+    ] {
+        let mut call = TestCall::new(Direction::Outbound);
+        call.call.settings.behaviour = Behaviour::parse(behaviour).unwrap();
+        call.handle(Input::Joined);
+        call.handle(phone(CallStatus::Active));
+        call.handle(Input::Dialed(Ok(Dialed::Answered)));
+        call.outputs();
+        call.elapse(wait - Duration::from_millis(1));
+        assert_eq!(call.outputs(), [], "{behaviour}");
+        call.elapse(Duration::from_millis(1));
+        assert_eq!(call.said().len(), 1, "{behaviour}");
+    }
+}
+
+#[test]
 fn an_inbound_call_dials_nobody() {
     let mut call = TestCall::new(Direction::Inbound);
 

@@ -392,3 +392,39 @@ async fn a_server_that_stalls_is_not_waited_for() {
     assert_eq!(reply.then, Action::Transfer(TransferRequest::Default));
     assert!(before.elapsed() <= STALL_TIMEOUT + Duration::from_secs(1));
 }
+
+#[tokio::test]
+async fn the_operators_words_come_first_and_a_tool_that_was_taken_away_is_gone() {
+    let server = Server::start(vec![
+        Script::Events(says(&["At nine."])),
+        Script::Events(calls("end_call", "{}")),
+    ])
+    .await;
+    let behaviour = "name = \"Max\"\ninstructions = \"You are {name} of the bakery.\"\n[tools]\nend_call = false";
+    let mut brain = LlmBrain::new(
+        &server.settings,
+        PolicySettings {
+            behaviour: Behaviour::parse(behaviour).unwrap(),
+            ..PolicySettings::default()
+        },
+    );
+    brain.hear(turn("When do you open?")).await;
+    let reply = brain.hear(turn("I have to leave now")).await;
+    assert_eq!(reply.then, Action::Listen, "{reply:?}");
+
+    let (_, body) = &server.requests()[0];
+    let told = body["messages"][0]["content"].as_str().unwrap();
+    assert!(
+        told.starts_with("You are Max of the bakery. Answer in one or two short sentences"),
+        "{told}"
+    );
+    assert!(
+        told.contains("call transfer_call, without a destination"),
+        "{told}"
+    );
+    assert!(told.ends_with(THE_SYSTEM_TRANSFERS), "{told}");
+    assert!(!told.contains("end_call"), "{told}");
+    let tools = body["tools"].as_array().unwrap();
+    assert_eq!(tools.len(), 1);
+    assert_eq!(tools[0]["function"]["name"], "transfer_call");
+}
