@@ -61,8 +61,6 @@ pub struct AgentSettings {
     pub providers: ProviderSettings,
     /// `None`: the built-in dialogue answers.
     pub llm: Option<LlmSettings>,
-    /// Variables that are set and have no effect in this version.
-    pub unused: Vec<&'static str>,
 }
 
 /// How transfers are done.
@@ -158,9 +156,7 @@ impl Settings for AgentSettings {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let dialer = DialerSettings::read(reader);
         let region = dialer.as_ref().and_then(|dialer| dialer.default_region);
-        let behaviour_file = reader.optional("AGENT_CONFIG", |value| {
-            Ok::<_, &'static str>(PathBuf::from(value.trim()))
-        });
+        let behaviour_file = reader.optional("AGENT_CONFIG", path);
         let sip_domain = reader.optional("VOBIZ_SIP_DOMAIN", str::parse);
         let user_parameter = variables::user_parameter(reader);
         let default_transfer_number = reader.optional("DEFAULT_TRANSFER_NUMBER", |value| {
@@ -174,7 +170,6 @@ impl Settings for AgentSettings {
         let speech = SpeechSettings::read(reader);
         let providers = ProviderSettings::read(reader);
         let llm = LlmSettings::read_optional(reader);
-        let unused = variables::unused(reader);
         let dialer = dialer?;
         Some(Self {
             agent_name: dialer.agent_name,
@@ -191,7 +186,6 @@ impl Settings for AgentSettings {
             speech: speech?,
             providers: providers?,
             llm,
-            unused,
         })
     }
 }

@@ -22,8 +22,6 @@ pub struct Variable {
     pub example: &'static str,
     /// Whether `.env.example` leaves it commented out.
     pub optional: bool,
-    /// Whether it has no effect in this version.
-    pub unused: bool,
 }
 
 const LIVEKIT: &str = "LiveKit";
@@ -44,7 +42,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: ALL_COMMANDS,
         example: "wss://my-project.livekit.cloud",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "LIVEKIT_API_KEY",
@@ -55,7 +52,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: ALL_COMMANDS,
         example: "",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "LIVEKIT_API_SECRET",
@@ -66,7 +62,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: ALL_COMMANDS,
         example: "",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "VOBIZ_SIP_DOMAIN",
@@ -77,7 +72,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup, voice-agent",
         example: "your-sip-domain.sip.vobiz.ai",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "VOBIZ_USERNAME",
@@ -88,7 +82,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup",
         example: "",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "VOBIZ_PASSWORD",
@@ -99,7 +92,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup",
         example: "",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "VOBIZ_OUTBOUND_NUMBER",
@@ -110,7 +102,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup",
         example: "+91XXXXXXXXXX",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "OUTBOUND_TRUNK_ID",
@@ -121,7 +112,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "SIP_CARRIER",
@@ -132,7 +122,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup",
         example: "vobiz",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "SIP_NUMBER_FORMAT",
@@ -143,7 +132,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup",
         example: "plus",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "SIP_USER_PHONE",
@@ -154,7 +142,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup, voice-agent",
         example: "false",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "SIP_TRANSPORT",
@@ -165,7 +152,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup",
         example: "auto",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "SIP_MEDIA_ENCRYPTION",
@@ -176,7 +162,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "trunk-setup",
         example: "disable",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "DEFAULT_TRANSFER_NUMBER",
@@ -187,7 +172,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "+91XXXXXXXXXX",
         optional: false,
-        unused: false,
     },
     Variable {
         name: "DEFAULT_REGION",
@@ -198,7 +182,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: ALL_COMMANDS,
         example: "IN",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "LIVEKIT_AGENT_NAME",
@@ -209,7 +192,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "dialer, voice-agent",
         example: "outbound-caller",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "AGENT_CONFIG",
@@ -220,7 +202,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "agent.toml",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "LIVEKIT_LOG_LEVEL",
@@ -231,7 +212,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "info",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "DIAL_RINGING_TIMEOUT",
@@ -242,7 +222,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "30",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_RINGING_TIMEOUT",
@@ -253,7 +232,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "40",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_ALLOW",
@@ -264,7 +242,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "IN, US, +4420*",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_SALES",
@@ -275,7 +252,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "+91XXXXXXXXXX",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_MAX_PER_CALL",
@@ -286,7 +262,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "5",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_MAX_PER_DAY",
@@ -297,7 +272,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "200",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_CONFIRM",
@@ -308,7 +282,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "true",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_MODE",
@@ -319,7 +292,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "cold",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_FALLBACK",
@@ -330,7 +302,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "bridge",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_NEXT",
@@ -341,7 +312,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "+91XXXXXXXXXX,+91XXXXXXXXXX",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TRANSFER_HOLD_SOUND",
@@ -352,7 +322,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "dialtone",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "CALLBACK_FILE",
@@ -363,7 +332,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "/var/lib/voice-agent/callbacks.jsonl",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "STT_PROVIDER",
@@ -374,7 +342,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "deepgram",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "TTS_PROVIDER",
@@ -385,7 +352,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "openai",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "SPEECH_MODELS_DIR",
@@ -396,7 +362,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "/path/to/models",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "OPENAI_API_KEY",
@@ -407,7 +372,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "OPENAI_BASE_URL",
@@ -418,7 +382,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "https://api.openai.com/v1",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "OPENAI_LLM_MODEL",
@@ -429,7 +392,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "gpt-4o-mini",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "OPENAI_STT_MODEL",
@@ -440,7 +402,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "gpt-4o-mini-transcribe",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "OPENAI_STT_LANGUAGE",
@@ -451,7 +412,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "en",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "OPENAI_TTS_MODEL",
@@ -462,7 +422,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "tts-1",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "OPENAI_TTS_VOICE",
@@ -473,7 +432,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "alloy",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "DEEPGRAM_API_KEY",
@@ -484,7 +442,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "DEEPGRAM_BASE_URL",
@@ -495,7 +452,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "https://api.deepgram.com/v1",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "DEEPGRAM_MODEL",
@@ -506,7 +462,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "nova-3",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "DEEPGRAM_LANGUAGE",
@@ -517,7 +472,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "multi",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "DEEPGRAM_KEYTERMS",
@@ -528,7 +482,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "Acme, Ada Lovelace",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "DEEPGRAM_TTS_MODEL",
@@ -539,7 +492,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "aura-2-thalia-en",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "CARTESIA_API_KEY",
@@ -550,7 +502,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "CARTESIA_BASE_URL",
@@ -561,7 +512,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "https://api.cartesia.ai",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "CARTESIA_TTS_MODEL",
@@ -572,7 +522,6 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "sonic-2",
         optional: true,
-        unused: false,
     },
     Variable {
         name: "CARTESIA_TTS_VOICE",
@@ -583,19 +532,8 @@ pub const VARIABLES: &[Variable] = &[
         needed_by: "voice-agent",
         example: "f786b574-daa5-4673-aa0c-cbe3e8534c02",
         optional: true,
-        unused: false,
     },
 ];
-
-/// Names the variables that are set and have no effect.
-pub(crate) fn unused(reader: &mut Reader<'_>) -> Vec<&'static str> {
-    VARIABLES
-        .iter()
-        .filter(|variable| variable.unused)
-        .map(|variable| variable.name)
-        .filter(|name| reader.optional(name, secret).is_some())
-        .collect()
-}
 
 pub(crate) fn default_region(reader: &mut Reader<'_>) -> Option<Region> {
     reader.optional("DEFAULT_REGION", str::parse)

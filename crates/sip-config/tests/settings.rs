@@ -340,12 +340,8 @@ fn the_example_file_holds_every_variable() {
             group = variable.group;
             writeln!(text, "\n# --- {group}").unwrap();
         }
-        let note = match variable.unused {
-            true => " (has no effect yet)",
-            false => "",
-        };
         let comment = if variable.optional { "# " } else { "" };
-        writeln!(text, "# {}{note}", variable.doc).unwrap();
+        writeln!(text, "# {}", variable.doc).unwrap();
         writeln!(text, "{comment}{}={}", variable.name, variable.example).unwrap();
     }
     expect_file!["../../../.env.example"].assert_eq(&text);

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use sip_config::{Environment, exec_doctor};
 use tokio::{runtime::Runtime, select, task::JoinSet};
-use tracing::{info, warn};
+use tracing::info;
 use transfer_core::policy::Confirmation;
 use url::Url;
 use voice_agent::{
@@ -59,12 +59,6 @@ fn run(settings: Settings, behaviour: Behaviour) -> anyhow::Result<()> {
     // Our dependencies bring rustls two providers; without a choice it panics at the first `wss://`.
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.install_default().expect("nobody has chosen yet");
-    for variable in &settings.agent.unused {
-        warn!(
-            variable,
-            "variable is set and has no effect in this version"
-        );
-    }
     info!(version = env!("CARGO_PKG_VERSION"), "starting worker");
     match &settings.agent.transfer_rules.allow {
         Some(allow) => {

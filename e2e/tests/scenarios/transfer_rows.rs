@@ -140,7 +140,7 @@ pub(crate) async fn refer_ignored_then_accepted_in_silence(world: World) -> anyh
     let judgement = loop {
         let from = rehearsal.call.worker.events().len();
         let answer = rehearsal.call.tell(REQUEST).await?;
-        if answer.contains("transferring you now") {
+        if answer.contains(NOTICE) {
             break rehearsal.call.worker.judgement_after(from).await?;
         }
         ensure!(
