@@ -38,6 +38,12 @@ pub enum WorkerEvent {
     },
     /// The agent's words have been played out in full.
     Spoke,
+    /// The record of a turn: from the person's words to the first audio of the answer.
+    TurnLatency {
+        total: Duration,
+        /// How often the person was told to wait.
+        fillers: u64,
+    },
     Transferring,
     TransferConnected,
     TransferFailed {
@@ -137,6 +143,13 @@ impl WorkerEvent {
                 text: text("text")?,
             }),
             "spoke" => Some(Self::Spoke),
+            "turn latency" => {
+                let number = |name: &str| fields.get(name).and_then(Value::as_u64);
+                Some(Self::TurnLatency {
+                    total: Duration::from_millis(number("e2e_latency_ms")?),
+                    fillers: number("fillers")?,
+                })
+            }
             "transfer connected" => Some(Self::TransferConnected),
             "participant left" => Some(Self::ParticipantLeft),
             "job ended" => Some(Self::JobEnded {
@@ -336,6 +349,7 @@ fn judgement(event: &WorkerEvent) -> Option<(Verdict, String, Option<u16>)> {
         | WorkerEvent::Heard { .. }
         | WorkerEvent::Says { .. }
         | WorkerEvent::Spoke
+        | WorkerEvent::TurnLatency { .. }
         | WorkerEvent::Transferring
         | WorkerEvent::ParticipantLeft
         | WorkerEvent::JobEnded { .. } => return None,
@@ -390,6 +404,13 @@ mod tests {
                 Some(WorkerEvent::TransferUnconfirmed { cause }),
             );
         }
+        check(
+            r#"{"level":"INFO","message":"turn latency","e2e_latency_ms":1503,"fillers":1}"#,
+            Some(WorkerEvent::TurnLatency {
+                total: Duration::from_millis(1503),
+                fillers: 1,
+            }),
+        );
         check(r#"{"level":"DEBUG","message":"ping"}"#, None);
         check("thread 'main' panicked", None);
     }

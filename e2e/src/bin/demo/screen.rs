@@ -201,6 +201,7 @@ fn reason(event: &WorkerEvent) -> Option<String> {
         WorkerEvent::Registered
         | WorkerEvent::Says { .. }
         | WorkerEvent::Spoke
+        | WorkerEvent::TurnLatency { .. }
         | WorkerEvent::TransferConnected
         | WorkerEvent::ParticipantLeft => return None,
     };
