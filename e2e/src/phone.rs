@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::Ipv4Addr,
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -113,6 +114,52 @@ impl PhoneSettings {
 pub struct Leg {
     pub heard: Recording,
     pub said: Recording,
+}
+
+/// A longer silence is between two utterances of a person, not in one.
+const BETWEEN_UTTERANCES: Duration = Duration::from_millis(800);
+
+impl Leg {
+    /// For each of the person's utterances, the longest silence that it heard between its last word and the end of
+    /// what was said to it before its next utterance; all of the time when nothing was.
+    ///
+    /// Both recordings must have come to the same time, and need not have begun so: the leg goes on, or was hung up.
+    /// One that was left for another call is heard no more, and is spoken into.
+    pub fn silences_after_words(&self) -> anyhow::Result<Vec<Duration>> {
+        let ahead =
+            self.heard.pcm()?.duration().as_secs_f64() - self.said.pcm()?.duration().as_secs_f64();
+        let here = |there: Duration| {
+            Duration::try_from_secs_f64(there.as_secs_f64() + ahead).unwrap_or_default()
+        };
+        let said: Vec<_> = self
+            .said
+            .sounds(BETWEEN_UTTERANCES)?
+            .into_iter()
+            .map(|words| here(words.start)..here(words.end))
+            .collect();
+        let heard = self.heard.sounds(Duration::ZERO)?;
+        let end = self.heard.pcm()?.duration();
+        let silences = said.iter().enumerate().map(|(n, words)| {
+            let next = said.get(n + 1).map_or(end, |next| next.start);
+            longest_silence(words.end..next, &heard)
+        });
+        Ok(silences.collect())
+    }
+}
+
+/// The longest silence from the start of `span` to the last of `sounds` in it.
+fn longest_silence(span: Range<Duration>, sounds: &[Range<Duration>]) -> Duration {
+    let inside = sounds
+        .iter()
+        .filter(|sound| sound.end > span.start && sound.start < span.end);
+    let mut silent_since = span.start;
+    let mut longest = None;
+    for sound in inside {
+        let silence = sound.start.saturating_sub(silent_since);
+        longest = longest.max(Some(silence));
+        silent_since = sound.end;
+    }
+    longest.unwrap_or(span.end.saturating_sub(span.start))
 }
 
 pub struct Phone {
@@ -488,4 +535,23 @@ fn account(settings: &PhoneSettings) -> String {
     format!(
         "\"{name}\" <sip:{number}@{DOMAIN}>;auth_user={number};auth_pass={password};outbound=\"sip:{CARRIER}\";regint=600;answermode=manual{codecs}\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_silence_is_before_or_between_sounds_and_not_after_them() {
+        let s = Duration::from_secs;
+        let sounds = [s(0)..s(2), s(5)..s(6), s(10)..s(11), s(20)..s(21)];
+        for (span, expect) in [(3..15, 4), (1..7, 3), (3..7, 2), (12..19, 7), (20..30, 0)] {
+            let span = s(span.start)..s(span.end);
+            assert_eq!(
+                longest_silence(span.clone(), &sounds),
+                s(expect),
+                "{span:?}"
+            );
+        }
+    }
 }

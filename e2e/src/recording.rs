@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,6 +17,12 @@ use crate::{
 
 /// How much audio a tone must fill to count.
 const TONE: Duration = Duration::from_secs(1);
+
+/// How loud a window must be to be a sound, as the mean of its samples' magnitudes: 46 dB below full scale.
+const SOUND: f64 = 160.0;
+
+/// How much audio is a sound or none.
+const SOUND_WINDOW: Duration = Duration::from_millis(20);
 
 /// One direction of one leg, possibly still growing: mono S16 in a WAV file.
 #[derive(Debug, Clone)]
@@ -94,6 +101,11 @@ impl Recording {
         Ok(())
     }
 
+    /// When there was something to hear, counted from the beginning. Pauses shorter than `pause` are none.
+    pub fn sounds(&self, pause: Duration) -> anyhow::Result<Vec<Range<Duration>>> {
+        Ok(sounds(&self.pcm()?, pause))
+    }
+
     /// What was said in the recording so far, turn by turn.
     ///
     /// Blocks for a few tenths of a second for each turn.
@@ -119,9 +131,59 @@ impl Recording {
     }
 }
 
+fn sounds(pcm: &Pcm, pause: Duration) -> Vec<Range<Duration>> {
+    let window = (SOUND_WINDOW.as_secs_f64() * f64::from(pcm.sample_rate)) as usize;
+    let mut sounds: Vec<Range<Duration>> = Vec::new();
+    for (n, samples) in (0_u32..).zip(pcm.samples.chunks(window)) {
+        let magnitudes = samples
+            .iter()
+            .map(|sample| f64::from(sample.unsigned_abs()));
+        if magnitudes.sum::<f64>() / (samples.len() as f64) < SOUND {
+            continue;
+        }
+        let (start, end) = (n * SOUND_WINDOW, (n + 1) * SOUND_WINDOW);
+        match sounds.last_mut() {
+            Some(last) if start < last.end + pause => last.end = end,
+            Some(_) | None => sounds.push(start..end),
+        }
+    }
+    sounds
+}
+
 fn latest(mut pcm: Pcm, duration: Duration) -> Pcm {
     let samples = (duration.as_secs_f64() * f64::from(pcm.sample_rate)) as usize;
     pcm.samples
         .drain(..pcm.samples.len().saturating_sub(samples));
     pcm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sounds_are_told_from_silence_and_joined_over_short_pauses() {
+        let ms = Duration::from_millis;
+        let mut pcm = Pcm {
+            sample_rate: 8_000,
+            samples: Vec::new(),
+        };
+        for (loudness, length_ms) in [
+            (20, 500),
+            (2_000, 300),
+            (0, 200),
+            (900, 100),
+            (30, 400),
+            (500, 40),
+        ] {
+            let samples = (0..length_ms * 8).map(|n| if n % 2 == 0 { loudness } else { -loudness });
+            pcm.samples.extend(samples);
+        }
+        let whole = [ms(500)..ms(1_100), ms(1_500)..ms(1_540)];
+        assert_eq!(sounds(&pcm, ms(300)), whole);
+        let each = [ms(500)..ms(800), ms(1_000)..ms(1_100), ms(1_500)..ms(1_540)];
+        assert_eq!(sounds(&pcm, ms(100)), each);
+        pcm.samples.fill(0);
+        assert_eq!(sounds(&pcm, ms(100)), []);
+    }
 }

@@ -38,6 +38,12 @@ pub enum WorkerEvent {
     },
     /// The agent's words have been played out in full.
     Spoke,
+    /// The record of a turn: from the person's words to the first audio of the answer.
+    TurnLatency {
+        total: Duration,
+        /// How often the person was told to wait.
+        fillers: u64,
+    },
     /// The agent has fallen silent because somebody speaks, and may go on.
     Pauses,
     /// The agent goes on with what it paused.
@@ -143,6 +149,13 @@ impl WorkerEvent {
                 text: text("text")?,
             }),
             "spoke" => Some(Self::Spoke),
+            "turn latency" => {
+                let number = |name: &str| fields.get(name).and_then(Value::as_u64);
+                Some(Self::TurnLatency {
+                    total: Duration::from_millis(number("e2e_latency_ms")?),
+                    fillers: number("fillers")?,
+                })
+            }
             "pauses" => Some(Self::Pauses),
             "goes on" => Some(Self::GoesOn),
             "stopped speaking" => Some(Self::StoppedSpeaking),
@@ -345,6 +358,7 @@ fn judgement(event: &WorkerEvent) -> Option<(Verdict, String, Option<u16>)> {
         | WorkerEvent::Heard { .. }
         | WorkerEvent::Says { .. }
         | WorkerEvent::Spoke
+        | WorkerEvent::TurnLatency { .. }
         | WorkerEvent::Pauses
         | WorkerEvent::GoesOn
         | WorkerEvent::StoppedSpeaking
@@ -402,6 +416,13 @@ mod tests {
                 Some(WorkerEvent::TransferUnconfirmed { cause }),
             );
         }
+        check(
+            r#"{"level":"INFO","message":"turn latency","e2e_latency_ms":1503,"fillers":1}"#,
+            Some(WorkerEvent::TurnLatency {
+                total: Duration::from_millis(1503),
+                fillers: 1,
+            }),
+        );
         check(r#"{"level":"DEBUG","message":"ping"}"#, None);
         check("thread 'main' panicked", None);
     }

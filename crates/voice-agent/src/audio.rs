@@ -58,13 +58,14 @@ impl Speaker {
         LocalTrack::Audio(LocalAudioTrack::create_audio_track(name, source))
     }
 
-    /// Plays what comes until `clips` ends, and returns when the person has heard the last sample. `delivery` says how
-    /// far it is.
+    /// Plays `first` and what comes until `clips` ends, and returns when the person has heard the last sample.
+    /// `delivery` says how far it is.
     ///
     /// Falls silent at once while `paused` is true, and then goes on from the beginning of the clause, unless all was
     /// heard. Cancel safe; call [`Self::stop`] after dropping it, or what is queued is still heard.
     pub(crate) async fn play(
         &self,
+        first: Option<Clip>,
         mut clips: mpsc::Receiver<Clip>,
         mut paused: watch::Receiver<bool>,
         delivery: &watch::Sender<Delivery>,
@@ -73,6 +74,9 @@ impl Speaker {
             let pcm = resample(&clip.pcm, SPEAKING_RATE);
             delivery.send_modify(|delivery| delivery.take(Clip { pcm, ..clip }));
         };
+        if let Some(first) = first {
+            take(first);
+        }
         let mut complete = false;
         loop {
             let (frame, played_at) = {
@@ -124,6 +128,22 @@ impl Speaker {
                 }
             }
         }
+    }
+
+    /// Plays `clip`, and returns when the person has heard the last sample.
+    ///
+    /// Cancel safe; call [`Self::stop`] after dropping it, or what is queued is still heard.
+    pub(crate) async fn play_ahead(&self, clip: &[Pcm]) {
+        let begun = Instant::now();
+        let mut length = WAY_TO_THE_EAR;
+        for pcm in clip {
+            let pcm = resample(pcm, SPEAKING_RATE);
+            length += pcm.duration();
+            for samples in pcm.samples.chunks(FRAME) {
+                self.capture(samples.to_vec()).await;
+            }
+        }
+        sleep_until((begun + length).into()).await;
     }
 
     /// Plays `sound` again and again, until it is dropped.
@@ -224,7 +244,7 @@ mod tests {
         let speaker = Speaker::new();
         let started = Instant::now();
         let playing = async {
-            speaker.play(played, paused, &delivered).await;
+            speaker.play(None, played, paused, &delivered).await;
             started.elapsed()
         };
         let (took, ()) = tokio::join!(playing, meanwhile(pause));

@@ -40,12 +40,18 @@ pub(crate) const RESUME_AFTER: Duration = Duration::from_secs(2);
 /// How long nobody may press a key before an entry on the keypad counts as complete.
 pub(crate) const KEY_PAUSE: Duration = Duration::from_secs(4);
 
+/// How long the person may hear nothing after its words before it hears the filler.
+///
+/// Shorter and a number that is recognised twice is answered with the filler first; longer and people say "Hello?".
+pub(crate) const FILLER_WAIT: Duration = Duration::from_secs(2);
+
 /// Silences in a row after which the agent hangs up.
 const SILENCES: u32 = 2;
 
 const NAME: &str = "Ada";
 const GREETING: &str = "Hello, this is {name}. I can transfer your call. How can I help?";
 const INSTRUCTIONS: &str = "You are {name}, a friendly assistant on the telephone.";
+const FILLER: &str = "One moment, please.";
 
 /// What stands for the agent's name in the other texts.
 const NAME_PLACEHOLDER: &str = "{name}";
@@ -56,6 +62,9 @@ const LONGEST_NAME: usize = 60;
 /// Characters that a greeting may have: half a minute of speech.
 const LONGEST_GREETING: usize = 500;
 
+/// Characters that the filler may have: the answer waits until it was said.
+const LONGEST_FILLER: usize = 100;
+
 /// Characters that the instructions may have: they are sent with each turn.
 const LONGEST_INSTRUCTIONS: usize = 20_000;
 
@@ -63,18 +72,22 @@ const NAME_FORM: &str = "a text of 1 to 60 characters on one line, such as \"Ada
 const GREETING_FORM: &str = "a text of 1 to 500 characters, in which {name} stands for the name";
 const INSTRUCTIONS_FORM: &str =
     "a text of 1 to 20000 characters, in which {name} stands for the name";
+const FILLER_FORM: &str =
+    "a text of up to 100 characters, such as \"One moment, please.\"; empty for none";
 const SPEAK_FIRST_FORM: &str =
     "true, false, or the seconds to wait for a hello, from 0 to 30, such as 2";
 const SILENCE_FORM: &str = "seconds from 3 to 300, such as 15";
 const AFTER_INTERRUPTION_FORM: &str = "seconds from 1 to 60, such as 5";
 const RESUME_AFTER_FORM: &str = "seconds from 0.5 to 10, such as 2";
 const KEY_PAUSE_FORM: &str = "seconds from 1 to 30, such as 4";
+const FILLER_WAIT_FORM: &str = "seconds from 1 to 10, such as 2";
 const SILENCES_FORM: &str = "a whole number from 1 to 10, such as 2";
 const SWITCH_FORM: &str = "true or false";
 
 const KEYS: &[&str] = &[
     "name",
     "greeting",
+    "filler",
     "instructions",
     "speak_first",
     "timings",
@@ -86,6 +99,7 @@ const TIMINGS_KEYS: &[&str] = &[
     "silence_after_interruption",
     "resume_after",
     "key_pause",
+    "filler",
 ];
 const TOOLS_KEYS: &[&str] = &["transfer_call", "end_call"];
 
@@ -97,6 +111,8 @@ const ALIKE: f64 = 0.75;
 pub struct Behaviour {
     name: String,
     greeting: String,
+    /// Empty for none.
+    filler: String,
     instructions: String,
     speak_first: SpeakFirst,
     pub(crate) timings: Timings,
@@ -123,6 +139,8 @@ pub(crate) struct Timings {
     pub(crate) resume_after: Duration,
     /// How long nobody may press a key before an entry on the keypad counts as complete.
     pub(crate) key_pause: Duration,
+    /// How long the person may hear nothing after its words before it hears the filler.
+    pub(crate) filler: Duration,
     /// Silences in a row after which the agent hangs up.
     pub(crate) silences: u32,
 }
@@ -139,6 +157,7 @@ impl Default for Behaviour {
         Self {
             name: NAME.to_owned(),
             greeting: GREETING.to_owned(),
+            filler: FILLER.to_owned(),
             instructions: INSTRUCTIONS.to_owned(),
             speak_first: SpeakFirst::After(HELLO_WAIT),
             timings: Timings::default(),
@@ -154,6 +173,7 @@ impl Default for Timings {
             silence_after_interruption: SILENCE_AFTER_INTERRUPTION,
             resume_after: RESUME_AFTER,
             key_pause: KEY_PAUSE,
+            filler: FILLER_WAIT,
             silences: SILENCES,
         }
     }
@@ -213,6 +233,11 @@ impl Behaviour {
                     GREETING_FORM,
                     |value| greeting(string(value)?),
                 ),
+                key @ "filler" => {
+                    section.take(&mut behaviour.filler, key, value, FILLER_FORM, |value| {
+                        filler(string(value)?)
+                    })
+                }
                 key @ "instructions" => section.take(
                     &mut behaviour.instructions,
                     key,
@@ -297,6 +322,16 @@ impl Behaviour {
     /// The agent's first words.
     pub fn greeting(&self) -> String {
         self.greeting.replace(NAME_PLACEHOLDER, &self.name)
+    }
+
+    /// What is said when an answer takes long, if anything is.
+    pub(crate) fn filler(&self) -> Option<&str> {
+        Some(self.filler.as_str()).filter(|filler| !filler.is_empty())
+    }
+
+    /// How long the person may hear nothing after its words, if that is limited.
+    pub(crate) fn filler_wait(&self) -> Option<Duration> {
+        self.filler().map(|_| self.timings.filler)
     }
 
     /// What a language model is told about itself.
@@ -406,6 +441,7 @@ fn timing(
         ),
         "resume_after" => (&mut timings.resume_after, 0.5..=10.0, RESUME_AFTER_FORM),
         "key_pause" => (&mut timings.key_pause, 1.0..=30.0, KEY_PAUSE_FORM),
+        "filler" => (&mut timings.filler, 1.0..=10.0, FILLER_WAIT_FORM),
         "silences_before_hanging_up" => {
             section.take(&mut timings.silences, key, value, SILENCES_FORM, count);
             return true;
@@ -462,6 +498,13 @@ fn greeting(greeting: &str) -> Result<String, &'static str> {
     match greeting.replace(NAME_PLACEHOLDER, "").contains(['{', '}']) {
         true => Err("it has another placeholder than {name} in it"),
         false => Ok(greeting),
+    }
+}
+
+fn filler(filler: &str) -> Result<String, &'static str> {
+    match filler.trim() {
+        "" => Ok(String::new()),
+        filler => text(filler, LONGEST_FILLER),
     }
 }
 

@@ -9,11 +9,13 @@ mod attributes;
 mod briefing;
 mod callback;
 mod claim;
+mod dead_air;
 mod dial;
 mod gate;
 mod handover;
 #[cfg(test)]
 mod hostile;
+mod latency;
 mod progress;
 mod room;
 mod sip_api;
@@ -32,9 +34,9 @@ use livekit_api::services::{
     ServiceError, agent_dispatch::AgentDispatchClient, room::RoomClient, sip::SIPClient,
 };
 use livekit_protocol::participant_info::Kind;
-use speech::Pcm;
+use speech::{Pcm, clauses};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Mutex, mpsc, watch},
     task::{AbortHandle, JoinError, JoinSet, spawn_blocking},
     time::{sleep, sleep_until, timeout},
 };
@@ -48,10 +50,11 @@ pub use self::callback::{CallbackFile, CallbackFileError};
 use self::{
     callback::Note,
     handover::Audience,
+    latency::{Latency, Moment, Spread, TurnLatency},
     progress::Progress,
     room::{Absence, Phone, Presence},
     sip_api::SipApi,
-    state::{Call, Input, Output},
+    state::{Call, Input, Output, Utterance},
     target::TargetCall,
     transfer::Refer,
 };
@@ -66,7 +69,8 @@ use crate::{
     conversation::{Brain, Heard, expects_answer},
     delivery::Delivery,
     ears::{Attention, EarEvent, Ears},
-    voice::Voice,
+    hold::chime,
+    voice::{Ahead, Voice},
 };
 
 /// What happens to a call before its state machine has taken it.
@@ -79,6 +83,9 @@ const FRAMES: usize = 100;
 
 /// Turns that wait for the state machine; the person makes one in some seconds.
 const EVENTS: usize = 8;
+
+/// Moments of turns that wait to be recorded; a turn has four.
+const MOMENTS: usize = 16;
 
 /// How long a call that is over waits for its joining, which takes 50 ms to 300 ms.
 const JOIN_PATIENCE: Duration = Duration::from_secs(2);
@@ -228,6 +235,7 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
             shell.progress.output(&output);
             if let Output::End(outcome) = output {
                 report(outcome);
+                shell.report_latency();
                 shell.close(progress::outcome_of(outcome)).await;
                 return outcome;
             }
@@ -240,6 +248,7 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
                 shell.call.handle(Instant::now(), input);
             }
             Some(event) = shell.heard.recv() => shell.hear(event),
+            Some(moment) = shell.moments.recv() => shell.happened(moment),
             Some(ended) = shell.tasks.join_next() => propagate_panic(ended),
             () = sleep_until_maybe(timeout) => shell.call.handle_timeout(Instant::now()),
             () = end.cancelled() => shell.call.handle(Instant::now(), Input::HangUp),
@@ -264,6 +273,15 @@ struct Shell {
     speaking: Option<Speaking>,
     /// What the caller has heard of the agent since the last thought.
     said: Vec<String>,
+    /// The filler that is being played.
+    filling: Option<AbortHandle>,
+    /// Taken by whoever plays: what is said waits for the filler.
+    mouth: Arc<Mutex<()>>,
+    /// What fills a silence, once it is made; `None` when there is no voice for it.
+    filler: watch::Receiver<Option<Ahead>>,
+    latency: Latency,
+    tell_moment: mpsc::Sender<Moment>,
+    moments: mpsc::Receiver<Moment>,
     thoughts: mpsc::Sender<Thought>,
     heard: mpsc::Receiver<EarEvent>,
     tell: mpsc::Sender<Input>,
@@ -300,6 +318,8 @@ impl Shell {
         let (thoughts, to_think) = mpsc::channel(1);
         let (leaving, left) = mpsc::channel(1);
         let (telling, told) = mpsc::channel(1);
+        let (tell_moment, moments) = mpsc::channel(MOMENTS);
+        let (made, filler) = watch::channel(None);
         let leave = CancellationToken::new();
         let speaker = Speaker::new();
         let progress = Progress::new(setup.call.direction);
@@ -331,8 +351,20 @@ impl Shell {
         spawn(&mut tasks, setup.ears.listen(audible, events));
         spawn(
             &mut tasks,
-            think(setup.brain, to_think, tell.clone(), attention.clone()),
+            think(
+                setup.brain,
+                to_think,
+                tell.clone(),
+                tell_moment.clone(),
+                attention.clone(),
+            ),
         );
+        if let Some(text) = setup.call.behaviour.filler() {
+            let (voice, text) = (setup.voice.clone(), text.to_owned());
+            spawn(&mut tasks, async move {
+                made.send_replace(voice.make_ahead(&text).await);
+            });
+        }
 
         Self {
             call: Call::new(setup.call),
@@ -348,6 +380,12 @@ impl Shell {
             attention,
             speaker,
             speaking: None,
+            filling: None,
+            mouth: Arc::default(),
+            filler,
+            latency: Latency::default(),
+            tell_moment,
+            moments,
             said: Vec::new(),
             thoughts,
             heard,
@@ -365,6 +403,7 @@ impl Shell {
         match output {
             Output::Dial => self.dial(),
             Output::Think(heard) => {
+                self.latency.thinks();
                 self.conclude_speech();
                 let said = std::mem::take(&mut self.said);
                 if self.thoughts.try_send(Thought { said, heard }).is_err() {
@@ -372,31 +411,10 @@ impl Shell {
                     warn!("thought lost");
                 }
             }
-            Output::Say(utterance, text) => {
-                self.conclude_speech();
-                debug!(text, "says");
-                self.attention.expect_answer(expects_answer(&text));
-                self.attention.agent_speaks(true);
-                let (paused, pauses) = watch::channel(false);
-                let (delivered, delivery) = watch::channel(Delivery::default());
-                let (voice, speaker) = (self.voice.clone(), self.speaker.clone());
-                let (attention, tell) = (self.attention.clone(), self.tell.clone());
-                let task = spawn(&mut self.tasks, async move {
-                    speaker
-                        .play(voice.sentences(&text), pauses, &delivered)
-                        .await;
-                    attention.agent_speaks(false);
-                    debug!(text, "spoke");
-                    send(&tell, Input::Spoke(utterance)).await;
-                });
-                self.speaking = Some(Speaking {
-                    task,
-                    paused,
-                    delivery,
-                    to_caller: *self.audience.borrow() == Audience::Caller,
-                });
-            }
+            Output::Say(utterance, text) => self.say(utterance, text),
+            Output::Fill(utterance) => self.fill(utterance),
             Output::StopSpeaking => {
+                self.stop_filling();
                 if let Some(speaking) = &self.speaking {
                     speaking.task.abort();
                     self.speaker.stop();
@@ -478,8 +496,112 @@ impl Shell {
         }
     }
 
+    fn say(&mut self, utterance: Utterance, text: String) {
+        self.conclude_speech();
+        debug!(text, "says");
+        self.attention.expect_answer(expects_answer(&text));
+        self.attention.agent_speaks(true);
+        let (paused, pauses) = watch::channel(false);
+        let (delivered, delivery) = watch::channel(Delivery::default());
+        let (voice, speaker, mouth) =
+            (self.voice.clone(), self.speaker.clone(), self.mouth.clone());
+        let (attention, tell) = (self.attention.clone(), self.tell.clone());
+        let moments = self.tell_moment.clone();
+        let task = spawn(&mut self.tasks, async move {
+            let mut audio = voice.sentences(&text);
+            let Some(first) = audio.recv().await else {
+                attention.agent_speaks(false);
+                let end = match clauses(&text).next() {
+                    None => Input::Spoke(utterance),
+                    Some(_) => {
+                        error!("there is no voice: an answer was not said");
+                        Input::Unspoken(utterance)
+                    }
+                };
+                return send(&tell, end).await;
+            };
+            note(&moments, Moment::Made(Instant::now())).await;
+            let _mouth = mouth.lock().await;
+            attention.agent_speaks(!*pauses.borrow());
+            note(&moments, Moment::Sent(Instant::now())).await;
+            send(&tell, Input::Sounds(utterance)).await;
+            speaker.play(Some(first), audio, pauses, &delivered).await;
+            attention.agent_speaks(false);
+            debug!(text, "spoke");
+            send(&tell, Input::Spoke(utterance)).await;
+        });
+        self.speaking = Some(Speaking {
+            task,
+            paused,
+            delivery,
+            to_caller: *self.audience.borrow() == Audience::Caller,
+        });
+    }
+
+    fn fill(&mut self, utterance: Utterance) {
+        self.latency.filled();
+        let ahead = self.filler.borrow().clone();
+        debug!(voice = ahead.is_some(), "fills the silence");
+        let ahead = ahead.unwrap_or_else(|| Ahead::from([chime()]));
+        let (speaker, mouth) = (self.speaker.clone(), self.mouth.clone());
+        let (attention, tell) = (self.attention.clone(), self.tell.clone());
+        let filling = spawn(&mut self.tasks, async move {
+            let _mouth = mouth.lock().await;
+            attention.agent_speaks(true);
+            speaker.play_ahead(&ahead).await;
+            attention.agent_speaks(false);
+            send(&tell, Input::Spoke(utterance)).await;
+        });
+        self.filling = Some(filling);
+    }
+
+    fn stop_filling(&mut self) {
+        if let Some(filling) = self.filling.take() {
+            filling.abort();
+            self.speaker.stop();
+            self.attention.agent_speaks(false);
+        }
+    }
+
+    fn happened(&mut self, moment: Moment) {
+        if let Some(turn) = self.latency.happened(moment) {
+            report_turn(&turn);
+        }
+    }
+
+    /// Says in the log how long the person has waited in this call.
+    fn report_latency(&self) {
+        let spread = |time: fn(&TurnLatency) -> Option<Duration>| self.latency.spread(time);
+        let Some(total) = spread(|turn| Some(turn.total)) else {
+            return;
+        };
+        let transcription = spread(|turn| Some(turn.transcription_delay));
+        let ttft = spread(|turn| turn.ttft);
+        let answer = spread(|turn| Some(turn.answer));
+        let ttfb = spread(|turn| Some(turn.ttfb));
+        let median = |spread: Option<Spread>| spread.map(|spread| milliseconds(spread.median));
+        let p95 = |spread: Option<Spread>| spread.map(|spread| milliseconds(spread.p95));
+        info!(
+            turns = self.latency.turns(),
+            e2e_latency_ms_median = milliseconds(total.median),
+            e2e_latency_ms_p95 = milliseconds(total.p95),
+            transcription_delay_ms_median = median(transcription),
+            transcription_delay_ms_p95 = p95(transcription),
+            llm_ttft_ms_median = median(ttft),
+            llm_ttft_ms_p95 = p95(ttft),
+            answer_ms_median = median(answer),
+            answer_ms_p95 = p95(answer),
+            tts_ttfb_ms_median = median(ttfb),
+            tts_ttfb_ms_p95 = p95(ttfb),
+            "call latency"
+        );
+    }
+
     /// Says nothing of an utterance that has just ended.
-    fn pause_speaking(&self, pause: bool) {
+    fn pause_speaking(&mut self, pause: bool) {
+        if pause {
+            self.stop_filling();
+        }
         let speaking = self.speaking.as_ref();
         if let Some(speaking) = speaking.filter(|speaking| !speaking.paused.is_closed()) {
             speaking.paused.send_replace(pause);
@@ -542,7 +664,11 @@ impl Shell {
     fn hear(&mut self, event: EarEvent) {
         let input = match event {
             EarEvent::SpeechStarted => Input::SpeechStarted,
-            EarEvent::SpeechEnded => Input::SpeechEnded,
+            EarEvent::SpeechEnded { at } => Input::SpeechEnded { at },
+            EarEvent::Unrecognised => {
+                warn!("a turn was not recognised");
+                Input::Unrecognised
+            }
             EarEvent::Turn {
                 first,
                 second,
@@ -552,6 +678,9 @@ impl Shell {
                 let stt = transcribed.saturating_duration_since(speech_ended);
                 let stt_ms = stt.as_millis() as u64;
                 debug!(text = first, second, stt_ms, "heard");
+                if !first.trim().is_empty() {
+                    self.latency.heard(speech_ended, transcribed);
+                }
                 Input::Turn { first, second }
             }
         };
@@ -593,6 +722,24 @@ impl Shell {
     }
 }
 
+/// Says in the log how long the person has waited in a turn. There are no words in it.
+fn report_turn(turn: &TurnLatency) {
+    info!(
+        e2e_latency_ms = milliseconds(turn.total),
+        transcription_delay_ms = milliseconds(turn.transcription_delay),
+        llm_ttft_ms = turn.ttft.map(milliseconds),
+        answer_ms = milliseconds(turn.answer),
+        tts_ttfb_ms = milliseconds(turn.ttfb),
+        queued_ms = milliseconds(turn.queued),
+        fillers = turn.fillers,
+        "turn latency"
+    );
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
 /// Says in the log what became of a transfer that ended the call.
 fn report(outcome: Outcome) {
     match outcome {
@@ -617,6 +764,7 @@ async fn think(
     mut brain: Brain,
     mut thoughts: mpsc::Receiver<Thought>,
     tell: mpsc::Sender<Input>,
+    moments: mpsc::Sender<Moment>,
     attention: Attention,
 ) {
     while let Some(Thought { said, heard }) = thoughts.recv().await {
@@ -624,6 +772,10 @@ async fn think(
             brain.said(&words);
         }
         let reply = brain.hear(heard).await;
+        if let Some(at) = brain.first_token() {
+            note(&moments, Moment::FirstToken(at)).await;
+        }
+        note(&moments, Moment::Answered(Instant::now())).await;
         attention.expect_number(brain.expects_number());
         send(&tell, Input::Replied(reply)).await;
     }
@@ -632,6 +784,13 @@ async fn think(
 /// The call drops its end when it is over, and nothing is worth telling then.
 async fn send(tell: &mpsc::Sender<Input>, input: Input) {
     if tell.send(input).await.is_err() {
+        debug!("call is over");
+    }
+}
+
+/// As [`send`].
+async fn note(moments: &mpsc::Sender<Moment>, moment: Moment) {
+    if moments.send(moment).await.is_err() {
         debug!("call is over");
     }
 }

@@ -25,6 +25,8 @@ mod policy;
 mod read_back;
 mod spoken_number;
 
+use std::time::Instant;
+
 use sip_config::LlmSettings;
 use transfer_core::{Doubt, PhoneNumber, TransferFailure};
 
@@ -52,6 +54,11 @@ pub enum Heard {
     KeysEnded,
     /// Nobody has spoken for a while.
     Silence,
+    /// The person said something that could not be recognised.
+    Unrecognised {
+        /// The turn before could not be recognised either: nobody hears the person.
+        again: bool,
+    },
     /// The transfer that the last reply asked for did not happen.
     TransferFailed(TransferFailure),
     /// The note that the last reply asked for is written down, or is lost.
@@ -188,6 +195,14 @@ impl Brain {
         match self {
             Self::Rules(policy) => policy.hear(heard),
             Self::Llm(brain) => brain.hear(heard).await,
+        }
+    }
+
+    /// When the model began the last answer, if it did.
+    pub fn first_token(&self) -> Option<Instant> {
+        match self {
+            Self::Rules(_) => None,
+            Self::Llm(brain) => brain.first_token(),
         }
     }
 

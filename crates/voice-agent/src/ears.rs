@@ -56,11 +56,13 @@ const LONG_PATIENCE: Duration = Duration::from_secs(5);
 /// What the person on the line did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EarEvent {
-    /// The person begins to speak. A [`EarEvent::Turn`] follows, perhaps with an empty text.
+    /// The person begins to speak. A [`EarEvent::Turn`] follows, perhaps with an empty text, or
+    /// [`EarEvent::Unrecognised`].
     SpeechStarted,
-    /// The person has fallen silent, and what was said is being recognised. Does not come for words that only a
-    /// vendor has noticed.
-    SpeechEnded,
+    /// The person has stopped speaking, at that time; the recognition begins. Not told of words without a turn.
+    SpeechEnded { at: Instant },
+    /// Whoever was to recognise a turn failed.
+    Unrecognised,
     Turn {
         /// What the fast recognition made of it; empty when it was no speech, or a murmur over the agent's words.
         first: String,
@@ -207,13 +209,14 @@ impl Ears {
                                 out.push(EarEvent::SpeechStarted);
                             }
                             Endpoint::TurnEnded(turn) => {
+                                let at = before(turn.silence);
+                                out.push(EarEvent::SpeechEnded { at });
                                 let words = line.as_mut().and_then(|line| line.turn_ended(&turn));
                                 recognising.push_back(self.recognise(Said::Turn {
                                     turn,
                                     words,
                                     over_agent,
                                 }));
-                                out.push(EarEvent::SpeechEnded);
                             }
                         }
                     }
@@ -249,11 +252,6 @@ impl Ears {
     }
 
     async fn recognise(&self, said: Said) -> Recognised {
-        let before = |silence| {
-            Instant::now()
-                .checked_sub(silence)
-                .unwrap_or_else(Instant::now)
-        };
         let (turn, words, over_agent) = match said {
             Said::Turn {
                 turn,
@@ -264,6 +262,7 @@ impl Ears {
                 return Recognised {
                     first: utterance.text,
                     second: None,
+                    failed: false,
                     speech_ended: before(utterance.silence),
                 };
             }
@@ -273,16 +272,19 @@ impl Ears {
         let expected = self.attention.expects_number();
         let second_at_once = async {
             match &self.local {
-                Some(local) if expected => Some(local.transcribe(&samples, Pass::Second).await),
+                Some(local) if expected => local.transcribe(&samples, Pass::Second).await,
                 Some(_) | None => None,
             }
         };
         let (first, second) = join!(self.first(&turn, &samples, words), second_at_once);
+        let failed = first.is_none();
+        let first = first.unwrap_or_default();
         if over_agent && first.confidence < MURMUR && may_be_murmur(&first.text) {
             debug!(text = first.text, "murmur");
             return Recognised {
                 first: String::new(),
                 second: None,
+                failed: false,
                 speech_ended,
             };
         }
@@ -290,25 +292,24 @@ impl Ears {
         let is_noise = over_agent && is_noise(&first.text);
         let is_doubtful = has_number(&first.text) || (first.confidence < UNSURE && !is_noise);
         let second = match (&self.local, second) {
-            (Some(local), None) if is_doubtful => {
-                Some(local.transcribe(&samples, Pass::Second).await)
-            }
+            (Some(local), None) if is_doubtful => local.transcribe(&samples, Pass::Second).await,
             (_, second) => second,
         };
         Recognised {
             first: first.text,
             second: second.map(|second| second.text),
+            failed,
             speech_ended,
         }
     }
 
-    /// What the vendor heard, if it says so in time, else what this machine does.
+    /// What the vendor heard, if it says so in time, else what this machine does. `None` when both fail.
     async fn first(
         &self,
         turn: &Turn,
         samples: &Arc<[f32]>,
         words: Option<watch::Receiver<Words>>,
-    ) -> Transcript {
+    ) -> Option<Transcript> {
         let from_vendor = match &self.stt {
             Stt::Local => Err(String::new()),
             Stt::OpenAi(transcriber, vendor) => {
@@ -317,9 +318,10 @@ impl Ears {
             Stt::Deepgram(_, vendor) => self.by_deepgram(vendor, words).await,
         };
         match (from_vendor, &self.local) {
-            (Ok(text), _) => heard(text),
+            (Ok(text), _) => Some(heard(text)),
             (Err(_), Some(local)) => local.transcribe(samples, Pass::First).await,
-            (Err(unfinished), None) => heard(unfinished),
+            (Err(unfinished), None) if unfinished.is_empty() => None,
+            (Err(unfinished), None) => Some(heard(unfinished)),
         }
     }
 
@@ -404,27 +406,35 @@ async fn utterance(line: &mut Option<Line>, person_speaks: bool) -> Utterance {
 }
 
 impl LocalEars {
-    /// A transcript without words is what noise and failures give.
-    async fn transcribe(&self, samples: &Arc<[f32]>, pass: Pass) -> Transcript {
+    /// A transcript without words is what noise gives; a failure, which is in the log, gives none.
+    async fn transcribe(&self, samples: &Arc<[f32]>, pass: Pass) -> Option<Transcript> {
         let (whisper, samples) = (self.whisper.clone(), samples.clone());
         let transcript = self
             .inference
             .run(move || whisper.transcribe(&samples, pass))
             .await;
         match transcript {
-            Ok(transcript) if transcript.is_speech() => transcript,
-            Ok(_) => Transcript::default(),
+            Ok(transcript) if transcript.is_speech() => Some(transcript),
+            Ok(_) => Some(Transcript::default()),
             Err(error) => {
                 error!("{:#}", anyhow::Error::from(error));
-                Transcript::default()
+                None
             }
         }
     }
 }
 
+/// When a silence of that length began.
+fn before(silence: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(silence).unwrap_or(now)
+}
+
 struct Recognised {
     first: String,
     second: Option<String>,
+    /// Nobody could recognise it.
+    failed: bool,
     speech_ended: Instant,
 }
 
@@ -445,11 +455,15 @@ impl Recognised {
         Self {
             first: format!("{} {}", self.first, more.first),
             second,
+            failed: false,
             speech_ended: more.speech_ended,
         }
     }
 
     fn into_event(self) -> EarEvent {
+        if self.failed {
+            return EarEvent::Unrecognised;
+        }
         EarEvent::Turn {
             first: self.first,
             second: self.second,
@@ -576,7 +590,7 @@ pub(crate) mod tests {
         let events = heard(Attention::default(), 1, &said).await;
         let [
             EarEvent::SpeechStarted,
-            EarEvent::SpeechEnded,
+            EarEvent::SpeechEnded { at },
             EarEvent::Turn {
                 first,
                 second,
@@ -591,6 +605,7 @@ pub(crate) mod tests {
         assert_eq!(*second, None);
         assert!(*speech_ended > started + Duration::from_millis(1500));
         assert!(*transcribed >= *speech_ended + HANG);
+        assert!(speech_ended.saturating_duration_since(*at) < Duration::from_millis(100));
     }
 
     #[tokio::test(flavor = "multi_thread")]

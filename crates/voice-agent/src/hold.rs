@@ -33,6 +33,15 @@ pub(crate) fn hold_sound(sound: HoldSound) -> Option<Pcm> {
     }
 }
 
+/// What a caller hears who waits for an answer when there is no voice to say so: two notes, up.
+pub(crate) fn chime() -> Pcm {
+    let decay = |seconds: f32| (-4.0 * seconds).exp();
+    pcm([523.25, 659.26]
+        .iter()
+        .flat_map(|hz| note(*hz, NOTE, decay))
+        .collect())
+}
+
 fn ringback() -> Pcm {
     let mut samples = note(RINGBACK_HZ, 1.0, |_| 1.0);
     samples.resize(5 * RATE as usize, 0);
@@ -92,5 +101,13 @@ mod tests {
         let loudest = samples.iter().map(|sample| sample.abs()).max();
         assert!((2_000..5_000).contains(&loudest.unwrap()), "{loudest:?}");
         assert_eq!(hold_sound(HoldSound::None), None);
+    }
+
+    #[test]
+    fn the_chime_is_short_and_soft() {
+        let chime = chime();
+        assert_eq!(chime.duration().as_secs(), 1);
+        let loudest = chime.samples.iter().map(|sample| sample.unsigned_abs());
+        assert!((2_000..5_000).contains(&loudest.max().unwrap()));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     conversation::{Brain, PolicySettings},
     ears::{Ears, LocalEars, Stt},
     vendor::Vendor,
-    voice::{LocalVoice, Voice},
+    voice::{LocalVoice, Ready, Voice},
 };
 
 /// Everything that calls need to listen, think and speak.
@@ -23,6 +23,7 @@ pub struct Speech {
     local_ears: Option<LocalEars>,
     tts: Option<(CloudVoice, Vendor)>,
     local_voice: Option<LocalVoice>,
+    ready: Ready,
     /// The keys that are used, and what they are used for.
     keys: Vec<(KeyCheck, Vec<Vendor>)>,
     http: reqwest::Client,
@@ -83,6 +84,7 @@ impl Speech {
                 piper: Arc::new(piper),
                 inference,
             }),
+            ready: Ready::default(),
             keys,
             http,
             default_region: settings.default_region,
@@ -130,7 +132,7 @@ impl Speech {
     }
 
     pub fn voice(&self) -> Voice {
-        Voice::new(self.tts.clone(), self.local_voice.clone())
+        Voice::new(self.tts.clone(), self.local_voice.clone()).sharing(self.ready.clone())
     }
 
     pub fn ears(&self) -> Ears {

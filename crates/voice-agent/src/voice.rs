@@ -4,7 +4,11 @@
 //! said twice: what a vendor has begun to say and broken off stays half said, and the local voice goes on
 //! with the next clause.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use speech::{Pcm, Piper, StreamResampler, clauses};
 use speech_cloud::{CloudVoice, SpeakError};
@@ -34,8 +38,11 @@ const SENTENCE_PAUSE: Duration = Duration::from_millis(200);
 /// The person hears silence meanwhile.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// The same when nobody can stand in.
+/// The same when nobody can stand in. The person hears the filler meanwhile.
 const LONG_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a vendor may take to the first audio of a later sentence: there is no filler in the middle of an answer.
+const LATER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How fast the vendors speak, for a guess how far a sentence had come that broke off.
 pub(crate) const CHARACTERS_PER_SECOND: f64 = 14.0;
@@ -45,6 +52,23 @@ pub(crate) const CHARACTERS_PER_SECOND: f64 = 14.0;
 pub struct Voice {
     vendor: Option<(CloudVoice, Vendor)>,
     local: Option<LocalVoice>,
+    ready: Ready,
+}
+
+/// The sentence that was last made ahead, and its audio. Clones share it, so that one is made for all calls.
+#[derive(Clone, Default)]
+pub(crate) struct Ready(Arc<Mutex<Option<(String, Ahead)>>>);
+
+/// Audio in the order in which it is played.
+pub(crate) type Ahead = Arc<[Pcm]>;
+
+/// Who has spoken a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    /// All of it by the voice that was chosen.
+    Chosen,
+    /// Some of it by the local voice in place of the vendor, or by nobody.
+    StandIn,
 }
 
 /// Piper, on this machine.
@@ -66,7 +90,43 @@ struct BrokenOff {
 
 impl Voice {
     pub(crate) fn new(vendor: Option<(CloudVoice, Vendor)>, local: Option<LocalVoice>) -> Self {
-        Self { vendor, local }
+        Self {
+            vendor,
+            local,
+            ready: Ready::default(),
+        }
+    }
+
+    /// The same voice, which shares what is made ahead.
+    pub(crate) fn sharing(self, ready: Ready) -> Self {
+        Self { ready, ..self }
+    }
+
+    /// Speaks a sentence ahead of its time, so that it is there whoever fails then. `None` when nobody can.
+    ///
+    /// What the local voice said in place of a vendor is made again for the next call.
+    pub(crate) async fn make_ahead(&self, text: &str) -> Option<Ahead> {
+        if let Some(clip) = self.ready.get(text) {
+            return Some(clip);
+        }
+        let clauses = clauses(text).map(str::to_owned).collect();
+        let (audio, mut made) = mpsc::channel(PIECES_AHEAD);
+        let collect = async {
+            let mut clip = Vec::new();
+            while let Some(Clip { pcm, .. }) = made.recv().await {
+                clip.push(pcm);
+            }
+            clip
+        };
+        let (speaker, clip) = tokio::join!(self.speak(clauses, audio), collect);
+        if clip.is_empty() {
+            return None;
+        }
+        let clip = Ahead::from(clip);
+        if let Ok(Speaker::Chosen) = speaker {
+            self.ready.set(text, clip.clone());
+        }
+        Some(clip)
     }
 
     /// Speaks a text, the pauses between its clauses included.
@@ -90,7 +150,11 @@ impl Voice {
         receiver
     }
 
-    async fn speak(&self, clauses: Vec<String>, audio: mpsc::Sender<Clip>) -> Result<(), Gone> {
+    async fn speak(
+        &self,
+        clauses: Vec<String>,
+        audio: mpsc::Sender<Clip>,
+    ) -> Result<Speaker, Gone> {
         let said = match &self.vendor {
             Some((voice, vendor)) if self.local.is_none() || vendor.is_worth_asking() => {
                 tokio::select! {
@@ -100,20 +164,27 @@ impl Voice {
             }
             Some(_) | None => 0,
         };
+        let mut speaker = match self.vendor.is_none() || said == clauses.len() {
+            true => Speaker::Chosen,
+            false => Speaker::StandIn,
+        };
         let Some(local) = &self.local else {
-            return Ok(());
+            return Ok(speaker);
         };
         for clause in clauses.into_iter().skip(said) {
-            if let Some(pcm) = local.clause(clause.clone()).await {
-                let clip = Clip {
-                    pcm,
-                    begins: Some(clause),
-                    ends: true,
-                };
-                audio.send(clip).await.map_err(|_| Gone)?;
+            match local.clause(clause.clone()).await {
+                Some(pcm) => {
+                    let clip = Clip {
+                        pcm,
+                        begins: Some(clause),
+                        ends: true,
+                    };
+                    audio.send(clip).await.map_err(|_| Gone)?;
+                }
+                None => speaker = Speaker::StandIn,
             }
         }
-        Ok(())
+        Ok(speaker)
     }
 
     /// Returns how many of the clauses need not be said any more.
@@ -130,6 +201,10 @@ impl Voice {
         };
         for sentence in sentences(clauses) {
             let text = clauses[sentence.clone()].join(" ");
+            let patience = match sentence.start {
+                0 => patience,
+                _ => patience.min(LATER_PATIENCE),
+            };
             match say(voice, &text, patience, audio).await? {
                 Ok(()) => vendor.succeeded(),
                 Err(BrokenOff { error, heard }) => {
@@ -229,6 +304,19 @@ fn begun(clauses: &[String], heard: Duration) -> usize {
             is_begun
         })
         .count()
+}
+
+impl Ready {
+    fn get(&self, text: &str) -> Option<Ahead> {
+        let ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, clip) = ready.as_ref().filter(|(made, _)| made == text)?;
+        Some(clip.clone())
+    }
+
+    fn set(&self, text: &str, clip: Ahead) {
+        let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *ready = Some((text.to_owned(), clip));
+    }
 }
 
 impl LocalVoice {
@@ -432,6 +520,47 @@ mod tests {
         // The rest is the local voice's, also where the vendor would do.
         let text = "You said plus one, two zero two, five.";
         assert_eq!(asked(&server), ["Sure.", text]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_made_ahead_is_made_once_for_all_calls_unless_somebody_stood_in() {
+        let server = Server::always(Answer::Stream(tone(700))).await;
+        let ready = Ready::default();
+        for call in 1..3 {
+            let voice = Voice::new(Some(by(&server)), None).sharing(ready.clone());
+            let clip = voice.make_ahead("One moment, please.").await.unwrap();
+            let length: Duration = clip.iter().map(Pcm::duration).sum();
+            assert!(length > Duration::from_millis(650), "{call}: {length:?}");
+        }
+        assert_eq!(asked(&server), ["One moment, please."]);
+
+        let dead = Server::always(Answer::refused(500)).await;
+        let voice = Voice::new(Some(by(&dead)), Some(local()));
+        for _ in 0..2 {
+            assert!(voice.make_ahead("One moment, please.").await.is_some());
+        }
+        assert_eq!(dead.requests().len(), 2);
+        let voice = Voice::new(Some(by(&dead)), None);
+        assert_eq!(voice.make_ahead("One moment, please.").await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vendor_that_stalls_between_two_sentences_is_waited_for_less_long() {
+        let server = Server::start(|request| match request.json()["input"].as_str().unwrap() {
+            "Hello." => Answer::Stream(tone(100)),
+            _ => Answer::Silent,
+        })
+        .await;
+        let voice = Voice::new(Some(by(&server)), None);
+        let mut audio = voice.sentences("Hello. How can I help?");
+        assert!(audio.recv().await.is_some());
+        let before = tokio::time::Instant::now();
+        while audio.recv().await.is_some() {}
+        let waited = before.elapsed();
+        assert!(
+            waited >= LATER_PATIENCE && waited < LATER_PATIENCE + Duration::from_millis(500),
+            "{waited:?}"
+        );
     }
 
     #[tokio::test]

@@ -47,6 +47,28 @@ fn the_name_stands_in_all_texts() {
 }
 
 #[test]
+fn the_filler_can_be_another_one_later_or_none() {
+    for (text, filler, wait) in [
+        ("", Some("One moment, please."), Some(FILLER_WAIT)),
+        (
+            "filler = \" Let me see. \"",
+            Some("Let me see."),
+            Some(FILLER_WAIT),
+        ),
+        (
+            "[timings]\nfiller = 1.5",
+            Some("One moment, please."),
+            Some(Duration::from_millis(1500)),
+        ),
+        ("filler = \" \"\n[timings]\nfiller = 1.5", None, None),
+    ] {
+        let behaviour = Behaviour::parse(text).unwrap();
+        assert_eq!(behaviour.filler(), filler, "{text}");
+        assert_eq!(behaviour.filler_wait(), wait, "{text}");
+    }
+}
+
+#[test]
 fn who_speaks_first_is_a_switch_or_a_time() {
     for (value, wait) in [
         ("true", AT_ONCE),
@@ -96,6 +118,7 @@ fn texts_have_limits() {
         ("name", " ".to_owned()),
         ("name", "n".repeat(LONGEST_NAME + 1)),
         ("greeting", "g".repeat(LONGEST_GREETING + 1)),
+        ("filler", "f".repeat(LONGEST_FILLER + 1)),
         ("instructions", "i".repeat(LONGEST_INSTRUCTIONS + 1)),
     ] {
         let report = faults(&format!("{key} = \"{value}\""));

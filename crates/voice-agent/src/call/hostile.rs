@@ -201,6 +201,7 @@ impl Operator {
                 | Output::KeepNote { .. }
                 | Output::Think(_)
                 | Output::Say(..)
+                | Output::Fill(_)
                 | Output::StopSpeaking
                 | Output::PauseSpeaking
                 | Output::ResumeSpeaking

@@ -54,10 +54,13 @@ impl Progress {
             | Input::TargetLeft
             | Input::Key { .. }
             | Input::SpeechStarted
-            | Input::SpeechEnded
+            | Input::SpeechEnded { .. }
+            | Input::Unrecognised
             | Input::Turn { .. }
             | Input::Replied(_)
+            | Input::Sounds(_)
             | Input::Spoke(_)
+            | Input::Unspoken(_)
             | Input::Noted { .. }
             | Input::Transferred(_)
             | Input::TargetCalled(_)
@@ -82,6 +85,7 @@ impl Progress {
             | Output::KeepNote { .. }
             | Output::Think(_)
             | Output::Say(..)
+            | Output::Fill(_)
             | Output::StopSpeaking
             | Output::PauseSpeaking
             | Output::ResumeSpeaking

@@ -17,6 +17,7 @@ use transfer_core::{
 
 use super::{
     attributes::CallStatus,
+    dead_air::DeadAir,
     gate::TransferGate,
     handover::{Audience, Handover, Step},
 };
@@ -46,6 +47,9 @@ const TURN_LIMIT: Duration = Duration::from_secs(20);
 /// How long an unconfirmed REFER may stay alive in livekit-sip (SIP timer F); until then it accepts
 /// no other, and a second one could make two phones ring.
 const UNCONFIRMED_LIMIT: Duration = Duration::from_secs(32);
+
+/// Answers in a row that could not be spoken, after which an agent that cannot transfer hangs up.
+const SPEECHLESS: u32 = 2;
 
 /// Who called whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,8 +107,12 @@ pub(crate) enum Input {
         key: char,
     },
     SpeechStarted,
-    /// The person has fallen silent; what was said is being recognised, and [`Self::Turn`] follows.
-    SpeechEnded,
+    /// The person has finished its words, at that time. What it said follows once it is recognised.
+    SpeechEnded {
+        at: Instant,
+    },
+    /// The person said something, and whoever was to recognise it failed.
+    Unrecognised,
     /// What the person said; `second` is the second decode, when the agent expected a number.
     Turn {
         first: String,
@@ -112,8 +120,12 @@ pub(crate) enum Input {
     },
     /// The result of [`Output::Think`].
     Replied(Reply),
-    /// The utterance of [`Output::Say`] was played to its last sample.
+    /// The first audio of [`Output::Say`] goes to the room.
+    Sounds(Utterance),
+    /// The utterance of [`Output::Say`] or [`Output::Fill`] was played to its last sample.
     Spoke(Utterance),
+    /// There is no voice for [`Output::Say`]: it is over, and nothing was heard.
+    Unspoken(Utterance),
     /// Whether [`Output::KeepNote`] was done.
     Noted {
         kept: bool,
@@ -147,6 +159,9 @@ pub(crate) enum Output {
     /// Let the conversation answer.
     Think(Heard),
     Say(Utterance, String),
+    /// Play the filler, before whatever else is said.
+    Fill(Utterance),
+    /// Ends what is being said, the filler included.
     StopSpeaking,
     /// Fall silent at once, and keep what is not said yet.
     PauseSpeaking,
@@ -236,6 +251,15 @@ enum Phase {
     Ended,
 }
 
+/// Where the person's latest words are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// Known, or there are none.
+    Heard,
+    BeingSaid,
+    BeingRecognised,
+}
+
 /// What the agent is saying.
 #[derive(Debug, Clone)]
 struct Speech {
@@ -279,6 +303,14 @@ pub(crate) struct Call {
     early_media: bool,
     /// Set once the agent has spoken.
     greeted: bool,
+    speech: Words,
+    /// The utterance that the person hears, or heard last.
+    sounding: Option<Utterance>,
+    dead_air: DeadAir,
+    /// Turns in a row that could not be recognised.
+    unrecognised: u32,
+    /// Answers in a row that could not be spoken.
+    unspoken: u32,
     /// Words in the turn that the conversation thinks about.
     words: usize,
     /// The last thing that the person said besides yes and no.
@@ -303,6 +335,7 @@ impl Call {
             Direction::Outbound => VecDeque::from([Output::Dial]),
             Direction::Inbound => VecDeque::new(),
         };
+        let dead_air = DeadAir::new(settings.behaviour.filler_wait());
         Self {
             settings,
             phase: Phase::Connecting,
@@ -313,6 +346,11 @@ impl Call {
             greet_limit: None,
             early_media: false,
             greeted: false,
+            speech: Words::Heard,
+            sounding: None,
+            dead_air,
+            unrecognised: 0,
+            unspoken: 0,
             words: 0,
             request: String::new(),
             entering: false,
@@ -336,6 +374,11 @@ impl Call {
 
     /// When [`Self::handle_timeout`] wants to be called, if nothing else happens before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let due = [self.phase_timeout(), self.dead_air.poll_timeout()];
+        due.into_iter().flatten().min()
+    }
+
+    fn phase_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Connecting => self.greet_limit,
             Phase::Answered { greet_at } => Some(*greet_at),
@@ -346,9 +389,18 @@ impl Call {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if self.poll_timeout().is_none_or(|due| now < due) {
-            return;
+        if self.dead_air.is_due(now) {
+            let filler = self.next_utterance();
+            self.dead_air.fill(filler);
+            self.outputs.push_back(Output::Fill(filler));
         }
+        if self.phase_timeout().is_some_and(|due| due <= now) {
+            self.phase_timed_out(now);
+        }
+        self.watch_dead_air(now);
+    }
+
+    fn phase_timed_out(&mut self, now: Instant) {
         match &mut self.phase {
             Phase::Connecting | Phase::Answered { .. } => {
                 let greeting = self.settings.behaviour.greeting();
@@ -394,10 +446,16 @@ impl Call {
             }
             Input::PhoneLeft => self.phone_left(now),
             Input::SpeechStarted => self.speech_started(now),
-            Input::SpeechEnded => self.speech_ended(now),
+            Input::SpeechEnded { at } => self.speech_ended(now, at),
+            Input::Unrecognised => self.unrecognised(),
             Input::Turn { first, second } => self.turn(now, first, second),
             Input::Replied(reply) => self.replied(now, reply),
+            Input::Sounds(utterance) => {
+                self.sounding = Some(utterance);
+                self.unspoken = 0;
+            }
             Input::Spoke(spoken) => self.spoke(now, spoken),
+            Input::Unspoken(utterance) => self.unspoken(now, utterance),
             Input::Noted { kept } => {
                 if matches!(self.phase, Phase::Noting) {
                     self.think(Heard::Noted { kept });
@@ -421,6 +479,35 @@ impl Call {
             } => self.key(key),
             Input::RoomLost => self.end(Outcome::RoomLost),
             Input::HangUp => self.end(Outcome::Terminated),
+        }
+        self.watch_dead_air(now);
+    }
+
+    /// Sees to it that a person who waits for the agent does not hear nothing for long.
+    fn watch_dead_air(&mut self, now: Instant) {
+        let waits = match (&self.phase, self.speech) {
+            (_, Words::BeingSaid) => false,
+            (Phase::Thinking, _) => true,
+            (Phase::Speaking(speech), _) => self.sounding != Some(speech.utterance),
+            // What was paused goes on after a while, unless it had come to its end.
+            (
+                Phase::Answered { .. }
+                | Phase::Listening { .. }
+                | Phase::Interrupted { finished: true, .. },
+                words,
+            ) => words == Words::BeingRecognised,
+            (
+                Phase::Connecting
+                | Phase::Interrupted { .. }
+                | Phase::HandingOver(_)
+                | Phase::Noting
+                | Phase::Ended,
+                _,
+            ) => false,
+        };
+        match waits {
+            true => self.dead_air.begins(now),
+            false => self.dead_air.ends(),
         }
     }
 
@@ -475,10 +562,28 @@ impl Call {
 
     fn speech_started(&mut self, now: Instant) {
         self.early_media = matches!(self.phase, Phase::Connecting);
+        self.speech = Words::BeingSaid;
+        // The notice of a transfer, and what comes before it, is heard in full.
+        let gives_way = match &self.phase {
+            Phase::Answered { .. }
+            | Phase::Listening { .. }
+            | Phase::Thinking
+            | Phase::Interrupted { finished: true, .. } => true,
+            Phase::Connecting
+            | Phase::Speaking(_)
+            | Phase::Interrupted { .. }
+            | Phase::HandingOver(_)
+            | Phase::Noting
+            | Phase::Ended => false,
+        };
+        if gives_way && self.dead_air.stop() {
+            self.outputs.push_back(Output::StopSpeaking);
+        }
         match &mut self.phase {
             Phase::Answered { greet_at } => *greet_at = now + TURN_LIMIT,
             Phase::Listening { until } => *until = now + TURN_LIMIT,
             Phase::Speaking(speech) if is_interruptible(&speech.then) => {
+                self.dead_air.stop();
                 self.outputs.push_back(Output::PauseSpeaking);
                 speech.turns += 1;
                 self.phase = Phase::Interrupted {
@@ -500,21 +605,44 @@ impl Call {
         }
     }
 
-    /// From here on, words are waited for no longer than the behaviour says. Where all was said, what follows may be the
-    /// end of the call, and waits for them.
-    fn speech_ended(&mut self, now: Instant) {
+    /// From here on, words that were said over the agent are waited for no longer than the behaviour says. Where all
+    /// was said, what follows may be the end of the call, and waits for them.
+    fn speech_ended(&mut self, now: Instant, at: Instant) {
+        if self.early_media {
+            return;
+        }
+        self.speech = Words::BeingRecognised;
         let resume_after = self.settings.behaviour.timings.resume_after;
-        if let Phase::Interrupted {
-            finished: false,
-            until,
-            ..
-        } = &mut self.phase
-        {
-            *until = now + resume_after;
+        match &mut self.phase {
+            Phase::Answered { .. } | Phase::Listening { .. } | Phase::Thinking => {
+                self.dead_air.begins(at);
+            }
+            Phase::Interrupted {
+                finished: false,
+                until,
+                ..
+            } => *until = now + resume_after,
+            Phase::Connecting
+            | Phase::Speaking(_)
+            | Phase::Interrupted { .. }
+            | Phase::HandingOver(_)
+            | Phase::Noting
+            | Phase::Ended => {}
         }
     }
 
+    fn unrecognised(&mut self) {
+        self.speech = Words::Heard;
+        if std::mem::take(&mut self.early_media) {
+            return;
+        }
+        let again = self.unrecognised > 0;
+        self.unrecognised += 1;
+        self.hear(Heard::Unrecognised { again });
+    }
+
     fn turn(&mut self, now: Instant, first: String, second: Option<String>) {
+        self.speech = Words::Heard;
         if std::mem::take(&mut self.early_media) {
             return;
         }
@@ -523,6 +651,12 @@ impl Call {
             return;
         }
         if first.trim().is_empty() {
+            // Whoever was told to wait is answered.
+            if let Phase::Answered { .. } | Phase::Listening { .. } = self.phase
+                && self.dead_air.was_filled()
+            {
+                return self.think(Heard::Unrecognised { again: false });
+            }
             // A noise: nothing to answer, and the wait goes on.
             let timings = self.settings.behaviour.timings;
             let hello_wait = self.settings.behaviour.hello_wait();
@@ -545,6 +679,7 @@ impl Call {
             self.hand_over(now, |handover| handover.turn(&first));
             return;
         }
+        self.unrecognised = 0;
         // Said over the notice of a transfer.
         if matches!(&self.phase, Phase::Speaking(speech) if !is_interruptible(&speech.then)) {
             return;
@@ -571,10 +706,12 @@ impl Call {
         match &self.phase {
             Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
             Phase::Speaking(speech) if is_interruptible(&speech.then) => {
+                self.dead_air.stop();
                 self.outputs.push_back(Output::StopSpeaking);
                 self.think(heard);
             }
             Phase::Interrupted { .. } => {
+                self.dead_air.stop();
                 self.outputs.push_back(Output::StopSpeaking);
                 self.think(heard);
             }
@@ -636,6 +773,9 @@ impl Call {
     }
 
     fn spoke(&mut self, now: Instant, spoken: Utterance) {
+        if self.dead_air.spoke(now, spoken) {
+            return;
+        }
         match &mut self.phase {
             Phase::Speaking(speech) if speech.utterance == spoken => {
                 let then = speech.then.clone();
@@ -662,6 +802,39 @@ impl Call {
             | Phase::HandingOver(_)
             | Phase::Noting
             | Phase::Ended => {}
+        }
+    }
+
+    /// Whoever cannot be spoken to goes where somebody can.
+    fn unspoken(&mut self, now: Instant, utterance: Utterance) {
+        match &self.phase {
+            Phase::Speaking(Speech {
+                utterance: wanted,
+                then: Next::Listen | Next::KeepNote { .. },
+                ..
+            }) if *wanted == utterance => {}
+            Phase::Connecting
+            | Phase::Answered { .. }
+            | Phase::Listening { .. }
+            | Phase::Thinking
+            | Phase::Speaking(_)
+            | Phase::Interrupted { .. }
+            | Phase::HandingOver(_)
+            | Phase::Noting
+            | Phase::Ended => return self.spoke(now, utterance),
+        }
+        self.unspoken += 1;
+        // One that has failed is not tried again and again.
+        let transfer = match self.unspoken {
+            1 => self
+                .admit(now, Action::Transfer(TransferRequest::Default))
+                .ok(),
+            _ => None,
+        };
+        match transfer {
+            Some(transfer) => self.act(now, transfer),
+            None if self.unspoken >= SPEECHLESS => self.end(Outcome::AgentHungUp),
+            None => self.act(now, Next::Listen),
         }
     }
 
@@ -843,6 +1016,7 @@ impl Call {
             Heard::Key(_)
             | Heard::KeysEnded
             | Heard::Silence
+            | Heard::Unrecognised { .. }
             | Heard::TransferFailed(_)
             | Heard::Noted { .. }
             | Heard::TransferUnconfirmed(_) => 0,

@@ -4,7 +4,7 @@
 //! suggests: its number is parsed, read back and confirmed by [`DialoguePolicy`], as is every number that
 //! the person says. When the server fails, stalls or talks nonsense, the policy answers that turn.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_openai::{
     Client,
@@ -34,11 +34,11 @@ use crate::behaviour::{Behaviour, Tools};
 
 /// How long the server may take to begin its answer, and between two pieces of it.
 ///
-/// The person hears silence meanwhile; longer than this, an answer by the rules is the better one.
-const STALL_TIMEOUT: Duration = Duration::from_secs(4);
+/// The person hears no more than the filler meanwhile; longer than this, an answer by the rules is the better one.
+const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a whole answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Turns of both sides that the model is told again each time.
 const HISTORY: usize = 24;
@@ -63,6 +63,8 @@ pub struct LlmBrain {
     settings: PolicySettings,
     /// What the person has said, and what the person has heard of us.
     history: Vec<ChatCompletionRequestMessage>,
+    /// When the model began its last answer.
+    first_token: Option<Instant>,
 }
 
 /// A model's answer.
@@ -108,6 +110,7 @@ impl LlmBrain {
             policy: DialoguePolicy::new(settings.clone()),
             settings,
             history: Vec::new(),
+            first_token: None,
         }
     }
 
@@ -119,6 +122,11 @@ impl LlmBrain {
         self.policy.expects_number()
     }
 
+    /// When the model began the last answer, if it did.
+    pub(super) fn first_token(&self) -> Option<Instant> {
+        self.first_token
+    }
+
     pub(super) fn said(&mut self, words: &str) {
         self.policy.said(words);
         if !words.is_empty() {
@@ -127,6 +135,7 @@ impl LlmBrain {
     }
 
     pub(super) async fn hear(&mut self, heard: Heard) -> Reply {
+        self.first_token = None;
         let reply = match &heard {
             Heard::Turn { first, .. } if !self.policy.has_the_say(&heard) => {
                 match self.ask(first).await {
@@ -142,6 +151,7 @@ impl LlmBrain {
             | Heard::Key(_)
             | Heard::KeysEnded
             | Heard::Silence
+            | Heard::Unrecognised { .. }
             | Heard::TransferFailed(_)
             | Heard::Noted { .. }
             | Heard::TransferUnconfirmed(_) => self.policy.hear(heard.clone()),
@@ -213,7 +223,7 @@ impl LlmBrain {
         &mut self.policy
     }
 
-    async fn ask(&self, text: &str) -> Result<Answer, AnswerError> {
+    async fn ask(&mut self, text: &str) -> Result<Answer, AnswerError> {
         let behaviour = &self.settings.behaviour;
         let mut messages =
             vec![ChatCompletionRequestSystemMessage::from(instructions(behaviour)).into()];
@@ -232,7 +242,10 @@ impl LlmBrain {
             .map_err(|_| AnswerError::TooLong)?
     }
 
-    async fn stream(&self, request: CreateChatCompletionRequest) -> Result<Answer, AnswerError> {
+    async fn stream(
+        &mut self,
+        request: CreateChatCompletionRequest,
+    ) -> Result<Answer, AnswerError> {
         let stalled = |_| AnswerError::Stalled;
         let chat = self.client.chat();
         let mut stream = timeout(STALL_TIMEOUT, chat.create_stream(request))
@@ -246,6 +259,7 @@ impl LlmBrain {
             .map_err(stalled)?
         {
             for choice in chunk?.choices {
+                self.first_token.get_or_insert_with(Instant::now);
                 text.push_str(choice.delta.content.as_deref().unwrap_or_default());
                 for call in choice.delta.tool_calls.into_iter().flatten() {
                     calls.add(call);

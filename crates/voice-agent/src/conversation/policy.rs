@@ -30,6 +30,13 @@ const ENTER: &str = "Please enter the number on your keypad, starting with the c
 
 const NOTICE: &str = "Sure, I am transferring you now. One moment please.";
 
+const UNRECOGNISED: &str = "I am sorry, I did not catch that. Please say it again.";
+
+const OR_KEY: &str = "Or press 0, and I will transfer you.";
+
+const DEAF_NOTICE: &str =
+    "I am sorry, I cannot hear you well, so I am transferring you now. One moment please.";
+
 /// The last words to a person who says nothing.
 pub(super) const NOBODY_THERE: &str = "I cannot hear you, so I will hang up. Goodbye.";
 
@@ -176,6 +183,7 @@ impl DialoguePolicy {
             Heard::Key(key) => self.key(key),
             Heard::KeysEnded => self.keys_ended(),
             Heard::Silence => self.silence(),
+            Heard::Unrecognised { again } => self.unrecognised(again),
             Heard::TransferFailed(failure) => self.transfer_failed(failure),
             Heard::Noted { kept } => self.noted(kept),
             Heard::TransferUnconfirmed(doubt) => {
@@ -389,6 +397,19 @@ impl DialoguePolicy {
             };
         }
         self.ask_for_number("Which number should I transfer you to? Please start with plus.")
+    }
+
+    /// Nobody is told to repeat for ever what nobody can hear.
+    fn unrecognised(&mut self, again: bool) -> Reply {
+        self.silences = 0;
+        match (&self.settings.default_transfer, again) {
+            (Some(_), true) => Reply {
+                say: Some(DEAF_NOTICE.to_owned()),
+                ..self.transfer()
+            },
+            (Some(_), false) => listen(format!("{UNRECOGNISED} {OR_KEY}")),
+            (None, _) => listen(UNRECOGNISED),
+        }
     }
 
     fn silence(&mut self) -> Reply {

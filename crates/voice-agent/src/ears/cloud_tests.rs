@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use speech::HEARING_RATE;
+use speech::{HEARING_RATE, resample};
 use speech_cloud::http_client;
 
 use super::{
-    tests::{heard_by, local, words},
+    tests::{MODELS, heard_by, local, words},
     *,
 };
 use crate::{
@@ -32,7 +32,7 @@ fn openai(server: &Server) -> Stt {
 fn firsts(events: &[EarEvent]) -> Vec<String> {
     let firsts = events.iter().filter_map(|event| match event {
         EarEvent::Turn { first, .. } => Some(first.clone()),
-        EarEvent::SpeechStarted | EarEvent::SpeechEnded => None,
+        EarEvent::SpeechStarted | EarEvent::SpeechEnded { .. } | EarEvent::Unrecognised => None,
     });
     firsts.collect()
 }
@@ -53,7 +53,7 @@ async fn a_turn_is_what_deepgram_heard() {
     let events = heard_by(ears, 1, &[SENTENCE]).await;
     let [
         EarEvent::SpeechStarted,
-        EarEvent::SpeechEnded,
+        EarEvent::SpeechEnded { .. },
         EarEvent::Turn {
             first,
             second,
@@ -278,6 +278,39 @@ async fn a_turn_is_transcribed_by_openai_or_else_here() {
             words(&firsts(&events)[0]),
             "transfer me to a live agent",
             "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_nobody_can_recognise_is_known_as_such() {
+    for answer in [Answer::refused(500), Answer::Silent] {
+        let server = Server::always(answer.clone()).await;
+        let ears = Ears::new(openai(&server), None);
+        let (to_ears, frames) = mpsc::channel(1_000);
+        let (events, mut from_ears) = mpsc::channel(10);
+        let listen = tokio::spawn(ears.listen(frames, events));
+        let spoken = MODELS.piper.synthesize(SENTENCE.1).unwrap();
+        let mut audio = resample(&spoken, HEARING_RATE).samples;
+        audio.resize(audio.len() + 2 * HEARING_RATE as usize, 0);
+        for frame in audio.chunks(HEARING_RATE as usize / 100) {
+            to_ears.send(frame.to_vec()).await.unwrap();
+        }
+        let mut collected = Vec::new();
+        while collected.last() != Some(&EarEvent::Unrecognised) {
+            collected.push(from_ears.recv().await.unwrap());
+        }
+        listen.abort();
+        assert!(
+            matches!(
+                collected[..],
+                [
+                    EarEvent::SpeechStarted,
+                    EarEvent::SpeechEnded { .. },
+                    EarEvent::Unrecognised
+                ]
+            ),
+            "{answer:?}: {collected:?}"
         );
     }
 }

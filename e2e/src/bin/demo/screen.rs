@@ -201,6 +201,7 @@ fn reason(event: &WorkerEvent) -> Option<String> {
         WorkerEvent::Registered
         | WorkerEvent::Says { .. }
         | WorkerEvent::Spoke
+        | WorkerEvent::TurnLatency { .. }
         | WorkerEvent::Pauses
         | WorkerEvent::GoesOn
         | WorkerEvent::StoppedSpeaking

@@ -7,7 +7,9 @@ use transfer_core::{
 
 use super::*;
 use crate::{
-    behaviour::{HELLO_WAIT, KEY_PAUSE, RESUME_AFTER, SILENCE, SILENCE_AFTER_INTERRUPTION},
+    behaviour::{
+        FILLER_WAIT, HELLO_WAIT, KEY_PAUSE, RESUME_AFTER, SILENCE, SILENCE_AFTER_INTERRUPTION,
+    },
     call::handover::{HANDOVER_LIMIT, VERDICT_LIMIT},
 };
 
@@ -321,7 +323,7 @@ fn words_that_come_late_stop_the_agent_once_more() {
         call.call.settings.behaviour = Behaviour::parse(behaviour).unwrap();
         call.handle(Input::SpeechStarted);
         call.elapse(Duration::from_secs(6));
-        call.handle(Input::SpeechEnded);
+        call.handle(Input::SpeechEnded { at: call.now });
         assert_eq!(call.outputs(), [Output::PauseSpeaking]);
         call.elapse(wait - Duration::from_millis(1));
         assert_eq!(call.outputs(), []);
@@ -341,14 +343,14 @@ fn words_that_come_late_stop_the_agent_once_more() {
 fn a_noise_that_is_late_does_not_resume_over_the_person() {
     let mut call = TestCall::speaking("I can do a lot.");
     call.handle(Input::SpeechStarted);
-    call.handle(Input::SpeechEnded);
+    call.handle(Input::SpeechEnded { at: call.now });
     call.elapse(RESUME_AFTER);
     call.handle(Input::SpeechStarted);
     call.outputs();
 
     call.handle(turn(""));
     assert_eq!(call.outputs(), []);
-    call.handle(Input::SpeechEnded);
+    call.handle(Input::SpeechEnded { at: call.now });
     call.handle(turn("Mm-hm."));
 
     assert_eq!(call.outputs(), [Output::ResumeSpeaking]);
@@ -442,10 +444,11 @@ fn a_goodbye_that_had_ended_as_the_person_spoke_waits_for_the_words() {
         call.reply_to("Bye.", Some("Goodbye."), Action::HangUp);
         call.outputs();
         call.handle(Input::SpeechStarted);
-        call.handle(Input::SpeechEnded);
+        call.handle(Input::SpeechEnded { at: call.now });
         call.spoke();
-        call.elapse(RESUME_AFTER);
         assert_eq!(call.outputs(), [Output::PauseSpeaking]);
+        call.elapse(RESUME_AFTER);
+        call.filler();
 
         call.handle(turn(said));
 
@@ -881,6 +884,194 @@ fn without_a_failed_transfer_there_is_nothing_to_note() {
     );
 }
 
+#[test]
+fn a_person_who_waits_for_words_thoughts_or_voice_is_told_so_after_each_silence() {
+    let mut call = TestCall::listening();
+    call.says_something();
+    call.elapse(FILLER_WAIT - Duration::from_millis(1));
+    assert_eq!(call.outputs(), []);
+    call.elapse(Duration::from_millis(1));
+    let filler = call.filler();
+
+    // The silence counts from the end of the filler, whatever has become of the words.
+    call.handle(turn("What can you do?"));
+    assert_eq!(call.outputs(), [Output::Think(heard("What can you do?"))]);
+    call.elapse(FILLER_WAIT);
+    assert_eq!(call.outputs(), []);
+    call.handle(Input::Spoke(filler));
+    call.elapse(FILLER_WAIT);
+    let filler = call.filler();
+    call.handle(Input::Spoke(filler));
+
+    call.handle(Input::Replied(reply(Some("A lot."), Action::Listen)));
+    assert_eq!(call.said(), ["A lot."]);
+    call.elapse(FILLER_WAIT);
+    call.filler();
+
+    // From here on it is heard.
+    call.handle(Input::Sounds(call.spoken_last));
+    call.elapse(FILLER_WAIT);
+    assert_eq!(call.outputs(), []);
+    call.spoke();
+    call.elapse(SILENCE);
+    assert_eq!(call.outputs(), [Output::Think(Heard::Silence)]);
+}
+
+#[test]
+fn an_answer_in_time_needs_no_filler_and_neither_does_silence() {
+    let mut call = TestCall::listening();
+    call.says_something();
+    call.elapse(FILLER_WAIT / 2);
+    call.reply_to("What can you do?", Some("A lot."), Action::Listen);
+    assert_eq!(call.said(), ["A lot."]);
+    call.handle(Input::Sounds(call.spoken_last));
+    call.spoke();
+    assert_eq!(call.call.poll_timeout(), Some(call.now + SILENCE));
+
+    // A noise: nobody waits for an answer.
+    call.says_something();
+    call.handle(turn(""));
+    call.elapse(FILLER_WAIT);
+    assert_eq!(call.outputs(), []);
+}
+
+#[test]
+fn without_a_filler_the_person_waits_in_silence() {
+    let mut call = TestCall::with("filler = \"\"");
+    call.says_something();
+    call.handle(turn("What can you do?"));
+    call.outputs();
+    assert_eq!(call.call.poll_timeout(), None);
+}
+
+#[test]
+fn a_person_who_speaks_is_not_told_to_wait_and_cuts_the_filler_off() {
+    let mut call = TestCall::listening();
+    call.says_something();
+    call.handle(turn("Well."));
+    call.outputs();
+    call.handle(Input::SpeechStarted);
+    call.elapse(FILLER_WAIT);
+    assert_eq!(call.outputs(), [], "the person speaks");
+
+    call.handle(Input::SpeechEnded { at: call.now });
+    call.elapse(FILLER_WAIT);
+    call.filler();
+    call.handle(Input::SpeechStarted);
+    assert_eq!(call.outputs(), [Output::StopSpeaking]);
+}
+
+#[test]
+fn a_person_who_speaks_over_the_filler_of_an_answer_that_is_being_made_pauses_both() {
+    let mut call = TestCall::listening();
+    call.reply_to("What can you do?", Some("A lot."), Action::Listen);
+    call.outputs();
+    call.elapse(FILLER_WAIT);
+    call.filler();
+    call.handle(Input::SpeechStarted);
+    assert_eq!(call.outputs(), [Output::PauseSpeaking]);
+    assert!(matches!(call.call.phase, Phase::Interrupted { .. }));
+}
+
+#[test]
+fn whoever_was_told_to_wait_is_answered_even_if_it_was_a_noise() {
+    let mut call = TestCall::listening();
+    call.says_something();
+    call.elapse(FILLER_WAIT);
+    let filler = call.filler();
+    call.handle(Input::Spoke(filler));
+    call.handle(turn(" "));
+    assert_eq!(
+        call.outputs(),
+        [Output::Think(Heard::Unrecognised { again: false })]
+    );
+}
+
+#[test]
+fn a_turn_that_nobody_recognises_is_answered_and_a_second_one_is_known_as_such() {
+    let mut call = TestCall::listening();
+    for again in [false, true] {
+        call.says_something();
+        call.handle(Input::Unrecognised);
+        assert_eq!(
+            call.outputs(),
+            [Output::Think(Heard::Unrecognised { again })]
+        );
+        call.handle(Input::Replied(reply(Some("Pardon?"), Action::Listen)));
+        call.outputs();
+        call.spoke();
+    }
+    call.reply_to("Hello.", None, Action::Listen);
+    call.says_something();
+    call.handle(Input::Unrecognised);
+    let first = Heard::Unrecognised { again: false };
+    assert_eq!(call.outputs(), [Output::Think(first)]);
+}
+
+#[test]
+fn an_agent_without_a_voice_sends_the_caller_to_the_default_number_without_a_sentence() {
+    let mut call = TestCall::listening();
+    call.reply_to("Transfer me.", Some("Which number?"), Action::Listen);
+    call.outputs();
+
+    call.unspoken();
+
+    assert_eq!(call.outputs(), [refer("sip:+15550009999@sip.example.net")]);
+}
+
+#[test]
+fn the_notice_of_a_transfer_and_a_goodbye_without_a_voice_are_done_all_the_same() {
+    let mut call = TestCall::listening();
+    call.reply_to("Transfer me.", Some("One moment please."), to_default());
+    call.outputs();
+    call.unspoken();
+    assert_eq!(call.outputs(), [refer("sip:+15550009999@sip.example.net")]);
+
+    let mut call = TestCall::listening();
+    call.reply_to("Goodbye.", Some("Goodbye."), Action::HangUp);
+    call.outputs();
+    call.unspoken();
+    assert_eq!(call.outputs(), [Output::End(Outcome::AgentHungUp)]);
+}
+
+#[test]
+fn an_agent_without_a_voice_whose_transfer_fails_hangs_up() {
+    let mut call = TestCall::listening();
+    call.call.settings.plan = call.call.settings.plan.without_next();
+    call.reply_to("Hello.", Some("How can I help?"), Action::Listen);
+    call.outputs();
+    call.unspoken();
+    call.outputs();
+    call.handle(Input::Transferred(TransferFailure::TargetBusy.into()));
+    call.outputs();
+    call.handle(Input::Replied(reply(
+        Some("That line is busy."),
+        Action::Listen,
+    )));
+    call.outputs();
+
+    call.unspoken();
+
+    assert_eq!(call.outputs(), [Output::End(Outcome::AgentHungUp)]);
+}
+
+#[test]
+fn an_agent_without_a_voice_and_without_a_default_number_tries_once_more() {
+    let mut call = TestCall::listening();
+    call.call.settings.default_transfer = None;
+    for sounds in [false, true, false, false] {
+        call.reply_to("Hello.", Some("How can I help?"), Action::Listen);
+        call.outputs();
+        if sounds {
+            call.handle(Input::Sounds(call.spoken_last));
+            call.spoke();
+        } else {
+            call.unspoken();
+        }
+    }
+    assert_eq!(call.outputs(), [Output::End(Outcome::AgentHungUp)]);
+}
+
 /// A call with its clock.
 struct TestCall {
     call: Call,
@@ -932,11 +1123,20 @@ impl TestCall {
         call
     }
 
+    /// A callee who was greeted, by an agent of that behaviour.
+    fn with(behaviour: &str) -> Self {
+        let mut call = Self::listening();
+        call.call.settings.behaviour = Behaviour::parse(behaviour).unwrap();
+        call.call.dead_air = DeadAir::new(call.call.settings.behaviour.filler_wait());
+        call
+    }
+
     /// The agent is answering.
     fn speaking(text: &str) -> Self {
         let mut call = Self::listening();
         call.reply_to("What can you do?", Some(text), Action::Listen);
         assert_eq!(call.said(), [text]);
+        call.handle(Input::Sounds(call.spoken_last));
         call
     }
 
@@ -962,6 +1162,25 @@ impl TestCall {
         self.handle(turn(said));
         assert_eq!(self.outputs(), [Output::Think(heard(said))]);
         self.handle(Input::Replied(reply(answer, then)));
+    }
+
+    /// The person has said something, which is not recognised yet.
+    fn says_something(&mut self) {
+        self.handle(Input::SpeechStarted);
+        self.handle(Input::SpeechEnded { at: self.now });
+    }
+
+    /// The filler begins, and nothing else.
+    fn filler(&mut self) -> Utterance {
+        match self.outputs()[..] {
+            [Output::Fill(filler)] => filler,
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    /// There is no voice for the agent's utterance.
+    fn unspoken(&mut self) {
+        self.handle(Input::Unspoken(self.spoken_last));
     }
 
     /// The agent's utterance ends.

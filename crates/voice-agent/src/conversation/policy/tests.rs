@@ -50,6 +50,8 @@ fn check(mut policy: DialoguePolicy, conversation: &[(&str, &str)]) {
     for (heard, expect) in conversation {
         let heard = match *heard {
             "(silence)" => Heard::Silence,
+            "(unrecognised)" => Heard::Unrecognised { again: false },
+            "(unrecognised again)" => Heard::Unrecognised { again: true },
             "(pause)" => Heard::KeysEnded,
             "(busy)" => Heard::TransferFailed(TransferFailure::TargetBusy),
             "(noted)" => Heard::Noted { kept: true },
@@ -91,6 +93,28 @@ fn show(reply: &Reply) -> String {
 
 fn transferred(to: &str) -> String {
     format!("{NOTICE} -> {to}")
+}
+
+#[test]
+fn a_caller_who_is_not_heard_is_told_how_to_go_on_and_is_then_transferred() {
+    let say_again = "I am sorry, I did not catch that. Please say it again.";
+    check(
+        policy(),
+        &[
+            (
+                "(unrecognised)",
+                &format!("{say_again} Or press 0, and I will transfer you."),
+            ),
+            ("(unrecognised again)", &format!("{DEAF_NOTICE} -> default")),
+        ],
+    );
+    check(
+        without_default(),
+        &[
+            ("(unrecognised)", say_again),
+            ("(unrecognised again)", say_again),
+        ],
+    );
 }
 
 #[test]
