@@ -25,6 +25,16 @@ use runner::{Scenario, scenarios};
 
 fn main() -> std::process::ExitCode {
     runner::run(scenarios![
+        // The longest first: nothing is left to wait for when the others are done.
+        transfer_rows::refer_ignored_then_accepted_in_silence,
+        transfer_rows::refer_refused_481_501_503_603,
+        transfer_rows::refer_refused_403_405_407_408,
+        transfer_rows::target_fails_500_503_603_and_rejects,
+        transfer_rows::target_fails_404_480_486,
+        transfer_rows::target_rings_out_and_answers_late,
+        transfer_rows::caller_hangs_up_while_the_target_rings,
+        transfer_rows::caller_hangs_up_before_the_refer,
+        transfer_rows::carrier_says_bye_before_the_final_notify,
         trunk::trunk_setup_repairs_a_wrong_password,
         transfer::transfer_me_goes_to_the_default_number,
         transfer::transfer_to_a_live_agent_goes_to_the_default_number,
@@ -52,15 +62,6 @@ fn main() -> std::process::ExitCode {
         dial::dialer_reports_when_no_worker_takes_the_job,
         dial_rows::dial_rows_of_the_network,
         dial_rows::dial_rows_of_the_trunk,
-        transfer_rows::refer_refused_403_405_407_408,
-        transfer_rows::refer_refused_481_501_503_603,
-        transfer_rows::refer_ignored_then_accepted_in_silence,
-        transfer_rows::target_fails_404_480_486,
-        transfer_rows::target_fails_500_503_603_and_rejects,
-        transfer_rows::target_rings_out_and_answers_late,
-        transfer_rows::carrier_says_bye_before_the_final_notify,
-        transfer_rows::caller_hangs_up_before_the_refer,
-        transfer_rows::caller_hangs_up_while_the_target_rings,
         wait::wait_shows_a_call_to_its_transfer,
         wait::wait_has_an_exit_code_for_each_outcome,
         wait::wait_hangs_up_a_call_whose_agent_is_gone_for_good,
