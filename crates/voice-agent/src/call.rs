@@ -548,6 +548,7 @@ fn report(outcome: Outcome) {
         | Outcome::NotAnswered(_)
         | Outcome::PhoneLeft
         | Outcome::AgentHungUp
+        | Outcome::AnsweredByMachine { .. }
         | Outcome::RoomLost
         | Outcome::Terminated => {}
     }

@@ -3,6 +3,7 @@
 //! `cargo test -p e2e --test scenarios -- [FILTER] [--list] [--keep]`, or `cargo xtask e2e` with the same
 //! arguments. `--keep` leaves the files of passed scenarios too.
 
+mod answerer;
 mod callback;
 mod dial;
 mod dial_rows;
@@ -48,6 +49,8 @@ fn main() -> std::process::ExitCode {
         policy::key_0_goes_to_the_default_number,
         policy::a_department_is_reached_by_its_name,
         policy::a_number_that_is_not_allowed_is_refused,
+        answerer::voicemail_gets_the_message_after_its_tone,
+        answerer::a_call_screener_is_answered_and_then_the_person,
         callback::who_could_not_be_reached_is_asked_to_call_back,
         providers::a_provider_that_dies_in_mid_call_is_stood_in_for,
         handover::a_refused_refer_becomes_a_bridge,

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     behaviour::Behaviour,
-    conversation::{Action, Heard, Key, Reply, TransferRequest, is_yes_or_no},
+    conversation::{Action, Heard, Key, Machine, Reply, TransferRequest, is_yes_or_no},
 };
 
 /// How long an inbound caller's phone gets to open its audio once it can hear us.
@@ -43,6 +43,19 @@ const TURN_LIMIT: Duration = Duration::from_secs(20);
 /// How long an unconfirmed REFER may stay alive in livekit-sip (SIP timer F); until then it accepts
 /// no other, and a second one could make two phones ring.
 const UNCONFIRMED_LIMIT: Duration = Duration::from_secs(32);
+
+/// How long after the callee has picked up what is said is looked at for a machine's words.
+const MACHINE_WINDOW: Duration = Duration::from_secs(25);
+
+/// How long a person whom a call screener has asked gets to decide. Phones ring for 20 to 30 s meanwhile.
+const SCREENING_LIMIT: Duration = Duration::from_secs(45);
+
+/// How long a voicemail box must be silent before we speak. What it said was understood about 1.5 s after its
+/// end, and its tone comes within that time or soon after.
+const TONE_WAIT: Duration = Duration::from_millis(1500);
+
+/// A voicemail box is spoken to after this even if it has not fallen silent.
+const TONE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Who called whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +191,10 @@ pub(crate) enum Outcome {
     /// The person hung up.
     PhoneLeft,
     AgentHungUp,
+    /// Voicemail or an announcement.
+    AnsweredByMachine {
+        message_left: bool,
+    },
     RoomLost,
     /// The worker shut down or the server ended the job.
     Terminated,
@@ -194,6 +211,12 @@ impl fmt::Display for Outcome {
             Self::Transferred(Verdict::Failed(cause)) => write!(f, "transfer failed: {cause}"),
             Self::PhoneLeft => f.write_str("caller hung up"),
             Self::AgentHungUp => f.write_str("agent hung up"),
+            Self::AnsweredByMachine {
+                message_left: false,
+            } => f.write_str("answered by a machine"),
+            Self::AnsweredByMachine { message_left: true } => {
+                f.write_str("answered by a machine, message left")
+            }
             Self::RoomLost => f.write_str("room lost"),
             Self::Terminated => f.write_str("terminated"),
         }
@@ -217,6 +240,12 @@ enum Phase {
         then: Next,
     },
     HandingOver(Handover),
+    /// Voicemail has been recognised; we speak at `until`, after its tone.
+    AwaitingTone {
+        message: String,
+        until: Instant,
+        limit: Instant,
+    },
     /// A note is being written down; that takes milliseconds.
     Noting,
     Ended,
@@ -235,6 +264,10 @@ enum Next {
     KeepNote {
         message: Option<String>,
     },
+    /// A call screener has been answered: a person decides.
+    AwaitPerson,
+    /// The message is in the voicemail box.
+    LeaveMachine,
 }
 
 #[derive(Debug)]
@@ -252,6 +285,8 @@ pub(crate) struct Call {
     /// Set while a turn goes on that began before the phone was answered: an announcement of the
     /// carrier, not the callee.
     early_media: bool,
+    /// Until when a machine may have picked up.
+    machine_until: Option<Instant>,
     /// Set once the agent has spoken.
     greeted: bool,
     /// Words in the turn that the conversation thinks about.
@@ -287,6 +322,7 @@ impl Call {
             identity: None,
             greet_limit: None,
             early_media: false,
+            machine_until: None,
             greeted: false,
             words: 0,
             request: String::new(),
@@ -314,7 +350,7 @@ impl Call {
         match &self.phase {
             Phase::Connecting => self.greet_limit,
             Phase::Answered { greet_at } => Some(*greet_at),
-            Phase::Listening { until } => Some(*until),
+            Phase::Listening { until } | Phase::AwaitingTone { until, .. } => Some(*until),
             Phase::HandingOver(handover) => handover.poll_timeout(),
             Phase::Thinking | Phase::Speaking { .. } | Phase::Noting | Phase::Ended => None,
         }
@@ -331,6 +367,10 @@ impl Call {
             }
             Phase::Listening { .. } if self.entering => self.think(Heard::KeysEnded),
             Phase::Listening { .. } => self.think(Heard::Silence),
+            Phase::AwaitingTone { message, .. } => {
+                let message = std::mem::take(message);
+                self.say(message, Next::LeaveMachine);
+            }
             Phase::HandingOver(handover) => {
                 handover.handle_timeout();
                 self.follow(now);
@@ -391,7 +431,7 @@ impl Call {
             Input::Key {
                 from: Party::Caller,
                 key,
-            } => self.key(key),
+            } => self.key(now, key),
             Input::RoomLost => self.end(Outcome::RoomLost),
             Input::HangUp => self.end(Outcome::Terminated),
         }
@@ -408,6 +448,7 @@ impl Call {
         }
         match (self.settings.direction, self.dialed) {
             (Direction::Outbound, Some(_)) => {
+                self.machine_until = Some(now + MACHINE_WINDOW);
                 self.phase = Phase::Answered {
                     greet_at: now + self.settings.behaviour.hello_wait(),
                 };
@@ -435,6 +476,13 @@ impl Call {
             Phase::Connecting
                 if self.settings.direction == Direction::Outbound && self.dialed.is_none() => {}
             Phase::HandingOver(_) => self.hand_over(now, |handover| handover.caller_left(now)),
+            Phase::AwaitingTone { .. }
+            | Phase::Speaking {
+                then: Next::LeaveMachine,
+                ..
+            } => self.end(Outcome::AnsweredByMachine {
+                message_left: false,
+            }),
             Phase::Connecting
             | Phase::Answered { .. }
             | Phase::Listening { .. }
@@ -451,6 +499,7 @@ impl Call {
         match &mut self.phase {
             Phase::Answered { greet_at } => *greet_at = now + TURN_LIMIT,
             Phase::Listening { until } => *until = now + TURN_LIMIT,
+            Phase::AwaitingTone { until, limit, .. } => *until = *limit,
             Phase::Speaking { then, .. } if is_interruptible(then) => {
                 self.outputs.push_back(Output::StopSpeaking);
                 self.phase = Phase::Listening {
@@ -479,6 +528,7 @@ impl Call {
                 Phase::Listening { until } => {
                     *until = (*until).min(now + timings.silence_after_interruption);
                 }
+                Phase::AwaitingTone { until, .. } => *until = (*until).min(now + TONE_WAIT),
                 Phase::Connecting
                 | Phase::Thinking
                 | Phase::Speaking { .. }
@@ -492,6 +542,11 @@ impl Call {
             self.hand_over(now, |handover| handover.turn(&first));
             return;
         }
+        // The rest of its greeting.
+        if let Phase::AwaitingTone { until, .. } = &mut self.phase {
+            *until = (*until).min(now + TONE_WAIT);
+            return;
+        }
         // Said over the notice of a transfer.
         if matches!(&self.phase, Phase::Speaking { then, .. } if !is_interruptible(then)) {
             return;
@@ -502,31 +557,79 @@ impl Call {
         // Of turns only the latest waits.
         self.waiting
             .retain(|waiting| matches!(waiting, Heard::Key(_)));
-        self.hear(Heard::Turn { first, second });
+        self.hear(now, Heard::Turn { first, second });
     }
 
-    fn key(&mut self, key: char) {
+    fn key(&mut self, now: Instant, key: char) {
         // A to D of RFC 4733 are not on the phones that people have.
         let Ok(key) = Key::try_from(key) else {
             return;
         };
-        self.hear(Heard::Key(key));
+        self.hear(now, Heard::Key(key));
     }
 
     /// Lets the conversation answer, as soon as it has answered what came before.
-    fn hear(&mut self, heard: Heard) {
+    fn hear(&mut self, now: Instant, heard: Heard) {
         match &self.phase {
-            Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
+            Phase::Answered { .. } | Phase::Listening { .. } => self.attend(now, heard),
             Phase::Speaking { then, .. } if is_interruptible(then) => {
                 self.outputs.push_back(Output::StopSpeaking);
-                self.think(heard);
+                self.attend(now, heard);
             }
             Phase::Thinking => self.waiting.push_back(heard),
             Phase::Connecting
             | Phase::Speaking { .. }
             | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
             | Phase::Noting
             | Phase::Ended => {}
+        }
+    }
+
+    /// Thinks about what a person said, and meets a machine.
+    fn attend(&mut self, now: Instant, heard: Heard) {
+        match self.machine(now, &heard) {
+            Some(machine) => self.meet(now, machine),
+            None => self.think(heard),
+        }
+    }
+
+    /// The machine that said this, if one did.
+    fn machine(&self, now: Instant, heard: &Heard) -> Option<Machine> {
+        let may_be_one = self.settings.behaviour.voicemail.detect
+            && self.machine_until.is_some_and(|until| now < until);
+        match heard {
+            Heard::Turn { first, .. } if may_be_one => Machine::of(first),
+            _ => None,
+        }
+    }
+
+    fn meet(&mut self, now: Instant, machine: Machine) {
+        self.waiting.clear();
+        let behaviour = &self.settings.behaviour;
+        match (
+            machine,
+            behaviour.voicemail_message(),
+            behaviour.screening_reply(),
+        ) {
+            (Machine::Screener, _, Some(reply)) => {
+                self.machine_until = Some(now + SCREENING_LIMIT);
+                self.say(reply, Next::AwaitPerson);
+                // Whoever takes the call then wants to know who calls.
+                self.greeted = false;
+            }
+            (Machine::Voicemail, Some(message), _) => {
+                self.phase = Phase::AwaitingTone {
+                    message,
+                    until: now + TONE_WAIT,
+                    limit: now + TONE_LIMIT,
+                };
+            }
+            (Machine::Screener, _, None)
+            | (Machine::Voicemail, None, _)
+            | (Machine::Announcement, _, _) => self.end(Outcome::AnsweredByMachine {
+                message_left: false,
+            }),
         }
     }
 
@@ -539,7 +642,7 @@ impl Call {
         }
         if let Some(heard) = self.waiting.pop_front() {
             // The person went on, so the answer to the first half is not wanted.
-            self.think(heard);
+            self.attend(now, heard);
             return;
         }
         // Asked before the notice is spoken: nobody is told of a transfer that does not come.
@@ -593,6 +696,7 @@ impl Call {
             | Phase::Thinking
             | Phase::Speaking { .. }
             | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
             | Phase::Noting
             | Phase::Ended => {}
         }
@@ -612,6 +716,12 @@ impl Call {
                 }
             }
             Next::HangUp => self.end(Outcome::AgentHungUp),
+            Next::LeaveMachine => self.end(Outcome::AnsweredByMachine { message_left: true }),
+            Next::AwaitPerson => {
+                self.phase = Phase::Listening {
+                    until: now + SCREENING_LIMIT,
+                }
+            }
             Next::KeepNote { message } => self.keep_note(message),
             Next::HandOver { number, plan } => match self.can_transfer(now) {
                 Ok(()) => {
@@ -737,11 +847,11 @@ impl Call {
     }
 }
 
-/// The notice of a transfer is heard in full; everything else gives way to the person.
+/// The notice of a transfer and what voicemail records are heard in full; everything else gives way to the person.
 fn is_interruptible(then: &Next) -> bool {
     match then {
-        Next::Listen | Next::HangUp | Next::KeepNote { .. } => true,
-        Next::HandOver { .. } => false,
+        Next::Listen | Next::HangUp | Next::KeepNote { .. } | Next::AwaitPerson => true,
+        Next::HandOver { .. } | Next::LeaveMachine => false,
     }
 }
 
