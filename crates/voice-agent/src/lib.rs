@@ -8,6 +8,7 @@ pub mod behaviour;
 mod call;
 pub mod cli;
 pub mod conversation;
+mod delivery;
 mod ears;
 mod hold;
 mod inference;
