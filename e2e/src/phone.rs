@@ -37,6 +37,9 @@ const QUIET: &str = "quiet.wav";
 const PILOT: &str = "pilot.wav";
 const RECORDINGS: &str = "recordings";
 
+/// How long a voicemail box beeps.
+const BEEP: Duration = Duration::from_millis(600);
+
 /// The codecs that a phone offers and accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codecs {
@@ -366,16 +369,7 @@ impl Phone {
         let begun = leg.said.pcm()?.duration();
         self.play(&file).await?;
         self.speaker.write(text.to_owned());
-        let what = format!("{} to say `{text}`", self.settings.name);
-        wait_for_condition(&what, spoken + LIMIT, async || {
-            let sent = leg.said.pcm()?.duration().saturating_sub(begun);
-            if sent >= spoken {
-                Ok(())
-            } else {
-                Err(Unmet::NotYet(format!("{sent:?} sent")))
-            }
-        })
-        .await?;
+        self.has_sent(&leg, begun + spoken).await?;
         // The next call would play the words again.
         self.play(QUIET).await
     }
@@ -383,6 +377,29 @@ impl Phone {
     /// Plays the pilot tone into the running call, and into later ones, until the next words.
     pub async fn hum(&self) -> anyhow::Result<()> {
         self.play(PILOT).await
+    }
+
+    /// Plays the pilot tone into the running call for as long as the tone of a voicemail box takes.
+    pub async fn beep(&self) -> anyhow::Result<()> {
+        let leg = self.leg(self.legs()?.saturating_sub(1)).await?;
+        let begun = leg.said.pcm()?.duration();
+        self.play(PILOT).await?;
+        self.has_sent(&leg, begun + BEEP).await?;
+        self.play(QUIET).await
+    }
+
+    /// Waits until the phone has sent `length` of audio in `leg`.
+    async fn has_sent(&self, leg: &Leg, length: Duration) -> anyhow::Result<()> {
+        let what = format!("{} to send {length:?} of audio", self.settings.name);
+        wait_for_condition(&what, length + LIMIT, async || {
+            let sent = leg.said.pcm()?.duration();
+            if sent >= length {
+                Ok(())
+            } else {
+                Err(Unmet::NotYet(format!("{sent:?} sent")))
+            }
+        })
+        .await
     }
 
     /// The `n`th call of this phone that had audio, counted from 0; waits until it is being recorded.

@@ -37,7 +37,9 @@ With --wait, and when the call of an idempotency key is over:
   19   not known: whether the phone rang, or whether the transfer target answered
   20   lost: the agent, the room or the connection went before the call's end was known
   21   the call goes on after --timeout
-  22   cut off: the worker was shut down, or somebody ended the room"
+  22   cut off: the worker was shut down, or somebody ended the room
+  23   a machine answered (voicemail, an announcement), and the agent hung up
+  24   voicemail answered, and the agent left its message"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

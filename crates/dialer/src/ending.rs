@@ -44,6 +44,10 @@ fn outcome_code(outcome: CallOutcome) -> u8 {
         CallOutcome::LeftUnconfirmed => 19,
         CallOutcome::Lost => 20,
         CallOutcome::CutOff => 22,
+        CallOutcome::AnsweredByMachine {
+            message_left: false,
+        } => 23,
+        CallOutcome::AnsweredByMachine { message_left: true } => 24,
         CallOutcome::NotAnswered(cause) => match cause {
             Cause::NoAnswer => 10,
             Cause::Busy => 11,

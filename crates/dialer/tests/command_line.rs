@@ -80,6 +80,8 @@ fn help_documents_flags_and_exit_codes() {
           20   lost: the agent, the room or the connection went before the call's end was known
           21   the call goes on after --timeout
           22   cut off: the worker was shut down, or somebody ended the room
+          23   a machine answered (voicemail, an announcement), and the agent hung up
+          24   voicemail answered, and the agent left its message
     "#]]
     .assert_eq(&stdout(&output));
     assert_eq!(output.status.code(), Some(0));

@@ -36,6 +36,11 @@ pub enum CallOutcome {
     Transferred,
     CalleeHungUp,
     AgentHungUp,
+    /// A voicemail box or an announcement picked up, and the agent hung up.
+    AnsweredByMachine {
+        /// After it had left the operator's message.
+        message_left: bool,
+    },
     NotAnswered(DialFailure),
     /// The callee's leg ended during a transfer, and nobody said whether the target answered.
     LeftUnconfirmed,
@@ -102,6 +107,10 @@ impl CallOutcome {
             Self::Transferred => "transferred",
             Self::CalleeHungUp => "callee_hung_up",
             Self::AgentHungUp => "agent_hung_up",
+            Self::AnsweredByMachine {
+                message_left: false,
+            } => "answered_by_machine",
+            Self::AnsweredByMachine { message_left: true } => "message_left",
             Self::NotAnswered(_) => "not_answered",
             Self::LeftUnconfirmed => "left_unconfirmed",
             Self::CutOff => "cut_off",
@@ -114,6 +123,10 @@ impl CallOutcome {
             Some("transferred") => Self::Transferred,
             Some("callee_hung_up") => Self::CalleeHungUp,
             Some("agent_hung_up") => Self::AgentHungUp,
+            Some("answered_by_machine") => Self::AnsweredByMachine {
+                message_left: false,
+            },
+            Some("message_left") => Self::AnsweredByMachine { message_left: true },
             Some("not_answered") => {
                 let status = attribute(SIP_STATUS).and_then(|status| status.parse().ok());
                 let cause = attribute(CAUSE)
@@ -133,6 +146,12 @@ impl fmt::Display for CallOutcome {
             Self::Transferred => f.write_str("transferred"),
             Self::CalleeHungUp => f.write_str("the callee hung up"),
             Self::AgentHungUp => f.write_str("the agent hung up"),
+            Self::AnsweredByMachine {
+                message_left: false,
+            } => f.write_str("a machine answered: voicemail or an announcement"),
+            Self::AnsweredByMachine { message_left: true } => {
+                f.write_str("voicemail answered; the message was left")
+            }
             Self::NotAnswered(cause) => write!(f, "{cause}"),
             Self::LeftUnconfirmed => f.write_str(
                 "the callee left during the transfer, and nobody said whether the target answered",

@@ -50,6 +50,7 @@ const SILENCES: u32 = 2;
 
 const NAME: &str = "Ada";
 const GREETING: &str = "Hello, this is {name}. I can transfer your call. How can I help?";
+const SCREENING_REPLY: &str = "This is {name}, calling for the owner of this number.";
 const INSTRUCTIONS: &str = "You are {name}, a friendly assistant on the telephone.";
 const FILLER: &str = "One moment, please.";
 
@@ -82,6 +83,8 @@ const RESUME_AFTER_FORM: &str = "seconds from 0.5 to 10, such as 2";
 const KEY_PAUSE_FORM: &str = "seconds from 1 to 30, such as 4";
 const FILLER_WAIT_FORM: &str = "seconds from 1 to 10, such as 2";
 const SILENCES_FORM: &str = "a whole number from 1 to 10, such as 2";
+const MESSAGE_FORM: &str =
+    "a text of at most 500 characters, in which {name} stands for the name; empty hangs up";
 const SWITCH_FORM: &str = "true or false";
 
 const KEYS: &[&str] = &[
@@ -92,6 +95,7 @@ const KEYS: &[&str] = &[
     "speak_first",
     "timings",
     "tools",
+    "voicemail",
 ];
 const TIMINGS_KEYS: &[&str] = &[
     "silence",
@@ -102,6 +106,7 @@ const TIMINGS_KEYS: &[&str] = &[
     "filler",
 ];
 const TOOLS_KEYS: &[&str] = &["transfer_call", "end_call"];
+const VOICEMAIL_KEYS: &[&str] = &["detect", "message", "screening_reply"];
 
 /// Keys that are this alike, from 0 to 1, are taken for one that was mistyped.
 const ALIKE: f64 = 0.75;
@@ -117,6 +122,7 @@ pub struct Behaviour {
     speak_first: SpeakFirst,
     pub(crate) timings: Timings,
     pub(crate) tools: Tools,
+    pub(crate) voicemail: Voicemail,
 }
 
 /// Who speaks first when a callee has picked up. An inbound caller is always greeted.
@@ -152,6 +158,17 @@ pub(crate) struct Tools {
     pub(crate) end_call: bool,
 }
 
+/// What the agent does when a machine picks up. An inbound caller is never taken for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Voicemail {
+    /// Whether machines are recognised at all.
+    pub(crate) detect: bool,
+    /// What is left after the tone; empty hangs up.
+    message: String,
+    /// What a call screener is answered; empty hangs up.
+    screening_reply: String,
+}
+
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
@@ -162,6 +179,7 @@ impl Default for Behaviour {
             speak_first: SpeakFirst::After(HELLO_WAIT),
             timings: Timings::default(),
             tools: Tools::default(),
+            voicemail: Voicemail::default(),
         }
     }
 }
@@ -184,6 +202,16 @@ impl Default for Tools {
         Self {
             transfer_call: true,
             end_call: true,
+        }
+    }
+}
+
+impl Default for Voicemail {
+    fn default() -> Self {
+        Self {
+            detect: true,
+            message: String::new(),
+            screening_reply: SCREENING_REPLY.to_owned(),
         }
     }
 }
@@ -260,6 +288,11 @@ impl Behaviour {
                 "tools" => section.table("tools", TOOLS_KEYS, value, |section, key, value| {
                     tool(section, &mut behaviour.tools, key, value)
                 }),
+                "voicemail" => {
+                    section.table("voicemail", VOICEMAIL_KEYS, value, |section, key, value| {
+                        voicemail(section, &mut behaviour.voicemail, key, value)
+                    })
+                }
                 unknown => section.unknown(unknown, key.span()),
             }
         }
@@ -332,6 +365,20 @@ impl Behaviour {
     /// How long the person may hear nothing after its words, if that is limited.
     pub(crate) fn filler_wait(&self) -> Option<Duration> {
         self.filler().map(|_| self.timings.filler)
+    }
+
+    /// What is left on voicemail, if anything is.
+    pub(crate) fn voicemail_message(&self) -> Option<String> {
+        self.spoken(&self.voicemail.message)
+    }
+
+    /// What a call screener is answered, if anything is.
+    pub(crate) fn screening_reply(&self) -> Option<String> {
+        self.spoken(&self.voicemail.screening_reply)
+    }
+
+    fn spoken(&self, text: &str) -> Option<String> {
+        (!text.is_empty()).then(|| text.replace(NAME_PLACEHOLDER, &self.name))
     }
 
     /// What a language model is told about itself.
@@ -464,9 +511,37 @@ fn tool(
         "end_call" => &mut tools.end_call,
         _ => return false,
     };
-    let switch = |value: &DeValue<'_>| value.as_bool().ok_or("it is not true or false");
     section.take(place, key, value, SWITCH_FORM, switch);
     true
+}
+
+/// Reads a key of `[voicemail]`; false if there is no such key.
+fn voicemail(
+    section: &mut Section<'_>,
+    voicemail: &mut Voicemail,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> bool {
+    let place = match key {
+        "detect" => {
+            section.take(&mut voicemail.detect, key, value, SWITCH_FORM, switch);
+            return true;
+        }
+        "message" => &mut voicemail.message,
+        "screening_reply" => &mut voicemail.screening_reply,
+        _ => return false,
+    };
+    section.take(place, key, value, MESSAGE_FORM, |value| {
+        match string(value)?.trim() {
+            "" => Ok(String::new()),
+            text => greeting(text),
+        }
+    });
+    true
+}
+
+fn switch(value: &DeValue<'_>) -> Result<bool, &'static str> {
+    value.as_bool().ok_or("it is not true or false")
 }
 
 fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, &'static str> {

@@ -754,6 +754,7 @@ fn report(outcome: Outcome) {
         | Outcome::NotAnswered(_)
         | Outcome::PhoneLeft
         | Outcome::AgentHungUp
+        | Outcome::AnsweredByMachine { .. }
         | Outcome::RoomLost
         | Outcome::Terminated => {}
     }

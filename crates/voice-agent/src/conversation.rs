@@ -17,6 +17,7 @@
 //!    be asked to call back: a yes, and the next turn is the message, whatever it says.
 //! 6. No target but a [`PhoneNumber`] leaves this module.
 
+mod answerer;
 mod department;
 mod intent;
 mod keypad;
@@ -30,6 +31,7 @@ use std::time::Instant;
 use sip_config::LlmSettings;
 use transfer_core::{Doubt, PhoneNumber, TransferFailure};
 
+pub(crate) use self::answerer::Machine;
 use self::intent::Intent;
 pub use self::{
     keypad::{Key, UnknownKey},

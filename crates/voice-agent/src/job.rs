@@ -209,6 +209,7 @@ fn status_of(outcome: Outcome) -> JobStatus {
         Outcome::Transferred(_)
         | Outcome::PhoneLeft
         | Outcome::AgentHungUp
+        | Outcome::AnsweredByMachine { .. }
         | Outcome::Terminated => JobStatus::Success,
     }
 }

@@ -3,6 +3,7 @@
 //! `cargo test -p e2e --test scenarios -- [FILTER] [--list] [--keep]`, or `cargo xtask e2e` with the same
 //! arguments. `--keep` leaves the files of passed scenarios too.
 
+mod answerer;
 mod callback;
 mod dial;
 mod dial_rows;
@@ -26,6 +27,16 @@ use runner::{Scenario, scenarios};
 
 fn main() -> std::process::ExitCode {
     runner::run(scenarios![
+        // The longest first: nothing is left to wait for when the others are done.
+        transfer_rows::refer_ignored_then_accepted_in_silence,
+        transfer_rows::refer_refused_481_501_503_603,
+        transfer_rows::refer_refused_403_405_407_408,
+        transfer_rows::target_fails_500_503_603_and_rejects,
+        transfer_rows::target_fails_404_480_486,
+        transfer_rows::target_rings_out_and_answers_late,
+        transfer_rows::caller_hangs_up_while_the_target_rings,
+        transfer_rows::caller_hangs_up_before_the_refer,
+        transfer_rows::carrier_says_bye_before_the_final_notify,
         trunk::trunk_setup_repairs_a_wrong_password,
         transfer::transfer_me_goes_to_the_default_number,
         transfer::transfer_to_a_live_agent_goes_to_the_default_number,
@@ -39,6 +50,8 @@ fn main() -> std::process::ExitCode {
         policy::key_0_goes_to_the_default_number,
         policy::a_department_is_reached_by_its_name,
         policy::a_number_that_is_not_allowed_is_refused,
+        answerer::voicemail_gets_the_message_after_its_tone,
+        answerer::a_call_screener_is_answered_and_then_the_person,
         callback::who_could_not_be_reached_is_asked_to_call_back,
         providers::a_provider_that_dies_in_mid_call_is_stood_in_for,
         providers::no_model_that_fails_leaves_dead_air,
@@ -60,15 +73,6 @@ fn main() -> std::process::ExitCode {
         dial::dialer_reports_when_no_worker_takes_the_job,
         dial_rows::dial_rows_of_the_network,
         dial_rows::dial_rows_of_the_trunk,
-        transfer_rows::refer_refused_403_405_407_408,
-        transfer_rows::refer_refused_481_501_503_603,
-        transfer_rows::refer_ignored_then_accepted_in_silence,
-        transfer_rows::target_fails_404_480_486,
-        transfer_rows::target_fails_500_503_603_and_rejects,
-        transfer_rows::target_rings_out_and_answers_late,
-        transfer_rows::carrier_says_bye_before_the_final_notify,
-        transfer_rows::caller_hangs_up_before_the_refer,
-        transfer_rows::caller_hangs_up_while_the_target_rings,
         wait::wait_shows_a_call_to_its_transfer,
         wait::wait_has_an_exit_code_for_each_outcome,
         wait::wait_hangs_up_a_call_whose_agent_is_gone_for_good,

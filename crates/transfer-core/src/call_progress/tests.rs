@@ -5,6 +5,10 @@ fn every_progress() -> Vec<CallProgress> {
         CallOutcome::Transferred,
         CallOutcome::CalleeHungUp,
         CallOutcome::AgentHungUp,
+        CallOutcome::AnsweredByMachine {
+            message_left: false,
+        },
+        CallOutcome::AnsweredByMachine { message_left: true },
         CallOutcome::LeftUnconfirmed,
         CallOutcome::CutOff,
         CallOutcome::Lost,

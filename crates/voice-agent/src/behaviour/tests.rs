@@ -21,7 +21,7 @@ fn the_file_of_the_documentation_is_followed_and_names_every_key() {
         behaviour.greeting(),
         "Hello, this is Max of Example Travel. How can I help?"
     );
-    for key in [KEYS, TIMINGS_KEYS, TOOLS_KEYS].concat() {
+    for key in [KEYS, TIMINGS_KEYS, TOOLS_KEYS, VOICEMAIL_KEYS].concat() {
         assert!(example.contains(key), "{key}");
     }
 }

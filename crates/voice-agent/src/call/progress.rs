@@ -114,6 +114,9 @@ pub(super) fn outcome_of(outcome: Outcome) -> CallOutcome {
         Outcome::Transferred(Verdict::Unconfirmed(_)) => CallOutcome::LeftUnconfirmed,
         Outcome::Transferred(Verdict::Failed(_)) | Outcome::PhoneLeft => CallOutcome::CalleeHungUp,
         Outcome::AgentHungUp => CallOutcome::AgentHungUp,
+        Outcome::AnsweredByMachine { message_left } => {
+            CallOutcome::AnsweredByMachine { message_left }
+        }
         Outcome::RoomLost => CallOutcome::Lost,
         Outcome::Terminated => CallOutcome::CutOff,
     }

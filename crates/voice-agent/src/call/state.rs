@@ -24,8 +24,8 @@ use super::{
 use crate::{
     behaviour::Behaviour,
     conversation::{
-        Action, Heard, Key, Reply, TransferRequest, expects_answer, is_backchannel, is_noise,
-        is_yes_or_no,
+        Action, Heard, Key, Machine, Reply, TransferRequest, expects_answer, is_backchannel,
+        is_noise, is_yes_or_no,
     },
 };
 
@@ -50,6 +50,19 @@ const UNCONFIRMED_LIMIT: Duration = Duration::from_secs(32);
 
 /// Answers in a row that could not be spoken, after which an agent that cannot transfer hangs up.
 const SPEECHLESS: u32 = 2;
+
+/// How long after the callee has picked up what is said is looked at for a machine's words.
+const MACHINE_WINDOW: Duration = Duration::from_secs(25);
+
+/// How long a person whom a call screener has asked gets to decide. Phones ring for 20 to 30 s meanwhile.
+const SCREENING_LIMIT: Duration = Duration::from_secs(45);
+
+/// How long a voicemail box must be silent before we speak. What it said was understood about 1.5 s after its
+/// end, and its tone comes within that time or soon after.
+const TONE_WAIT: Duration = Duration::from_millis(1500);
+
+/// A voicemail box is spoken to after this even if it has not fallen silent.
+const TONE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Who called whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +215,10 @@ pub(crate) enum Outcome {
     /// The person hung up.
     PhoneLeft,
     AgentHungUp,
+    /// Voicemail or an announcement.
+    AnsweredByMachine {
+        message_left: bool,
+    },
     RoomLost,
     /// The worker shut down or the server ended the job.
     Terminated,
@@ -218,6 +235,12 @@ impl fmt::Display for Outcome {
             Self::Transferred(Verdict::Failed(cause)) => write!(f, "transfer failed: {cause}"),
             Self::PhoneLeft => f.write_str("caller hung up"),
             Self::AgentHungUp => f.write_str("agent hung up"),
+            Self::AnsweredByMachine {
+                message_left: false,
+            } => f.write_str("answered by a machine"),
+            Self::AnsweredByMachine { message_left: true } => {
+                f.write_str("answered by a machine, message left")
+            }
             Self::RoomLost => f.write_str("room lost"),
             Self::Terminated => f.write_str("terminated"),
         }
@@ -246,6 +269,12 @@ enum Phase {
         until: Instant,
     },
     HandingOver(Handover),
+    /// Voicemail has been recognised; we speak at `until`, after its tone.
+    AwaitingTone {
+        message: String,
+        until: Instant,
+        limit: Instant,
+    },
     /// A note is being written down; that takes milliseconds.
     Noting,
     Ended,
@@ -284,6 +313,10 @@ enum Next {
     KeepNote {
         message: Option<String>,
     },
+    /// A call screener has been answered: a person decides.
+    AwaitPerson,
+    /// The message is in the voicemail box.
+    LeaveMachine,
 }
 
 #[derive(Debug)]
@@ -301,6 +334,8 @@ pub(crate) struct Call {
     /// Set while a turn goes on that began before the phone was answered: an announcement of the
     /// carrier, not the callee.
     early_media: bool,
+    /// Until when a machine may have picked up.
+    machine_until: Option<Instant>,
     /// Set once the agent has spoken.
     greeted: bool,
     speech: Words,
@@ -345,6 +380,7 @@ impl Call {
             identity: None,
             greet_limit: None,
             early_media: false,
+            machine_until: None,
             greeted: false,
             speech: Words::Heard,
             sounding: None,
@@ -382,7 +418,9 @@ impl Call {
         match &self.phase {
             Phase::Connecting => self.greet_limit,
             Phase::Answered { greet_at } => Some(*greet_at),
-            Phase::Listening { until } | Phase::Interrupted { until, .. } => Some(*until),
+            Phase::Listening { until }
+            | Phase::Interrupted { until, .. }
+            | Phase::AwaitingTone { until, .. } => Some(*until),
             Phase::HandingOver(handover) => handover.poll_timeout(),
             Phase::Thinking | Phase::Speaking(_) | Phase::Noting | Phase::Ended => None,
         }
@@ -409,6 +447,10 @@ impl Call {
             Phase::Listening { .. } if self.entering => self.think(Heard::KeysEnded),
             Phase::Listening { .. } => self.think(Heard::Silence),
             Phase::Interrupted { .. } => self.resume(now),
+            Phase::AwaitingTone { message, .. } => {
+                let message = std::mem::take(message);
+                self.say(message, Next::LeaveMachine);
+            }
             Phase::HandingOver(handover) => {
                 handover.handle_timeout();
                 self.follow(now);
@@ -447,7 +489,7 @@ impl Call {
             Input::PhoneLeft => self.phone_left(now),
             Input::SpeechStarted => self.speech_started(now),
             Input::SpeechEnded { at } => self.speech_ended(now, at),
-            Input::Unrecognised => self.unrecognised(),
+            Input::Unrecognised => self.unrecognised(now),
             Input::Turn { first, second } => self.turn(now, first, second),
             Input::Replied(reply) => self.replied(now, reply),
             Input::Sounds(utterance) => {
@@ -476,7 +518,7 @@ impl Call {
             Input::Key {
                 from: Party::Caller,
                 key,
-            } => self.key(key),
+            } => self.key(now, key),
             Input::RoomLost => self.end(Outcome::RoomLost),
             Input::HangUp => self.end(Outcome::Terminated),
         }
@@ -500,6 +542,7 @@ impl Call {
                 Phase::Connecting
                 | Phase::Interrupted { .. }
                 | Phase::HandingOver(_)
+                | Phase::AwaitingTone { .. }
                 | Phase::Noting
                 | Phase::Ended,
                 _,
@@ -522,6 +565,7 @@ impl Call {
         }
         match (self.settings.direction, self.dialed) {
             (Direction::Outbound, Some(_)) => {
+                self.machine_until = Some(now + MACHINE_WINDOW);
                 self.phase = Phase::Answered {
                     greet_at: now + self.settings.behaviour.hello_wait(),
                 };
@@ -549,6 +593,13 @@ impl Call {
             Phase::Connecting
                 if self.settings.direction == Direction::Outbound && self.dialed.is_none() => {}
             Phase::HandingOver(_) => self.hand_over(now, |handover| handover.caller_left(now)),
+            Phase::AwaitingTone { .. }
+            | Phase::Speaking(Speech {
+                then: Next::LeaveMachine,
+                ..
+            }) => self.end(Outcome::AnsweredByMachine {
+                message_left: false,
+            }),
             Phase::Connecting
             | Phase::Answered { .. }
             | Phase::Listening { .. }
@@ -573,6 +624,7 @@ impl Call {
             | Phase::Speaking(_)
             | Phase::Interrupted { .. }
             | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
             | Phase::Noting
             | Phase::Ended => false,
         };
@@ -582,6 +634,7 @@ impl Call {
         match &mut self.phase {
             Phase::Answered { greet_at } => *greet_at = now + TURN_LIMIT,
             Phase::Listening { until } => *until = now + TURN_LIMIT,
+            Phase::AwaitingTone { until, limit, .. } => *until = *limit,
             Phase::Speaking(speech) if is_interruptible(&speech.then) => {
                 self.dead_air.stop();
                 self.outputs.push_back(Output::PauseSpeaking);
@@ -626,19 +679,23 @@ impl Call {
             | Phase::Speaking(_)
             | Phase::Interrupted { .. }
             | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
             | Phase::Noting
             | Phase::Ended => {}
         }
     }
 
-    fn unrecognised(&mut self) {
+    fn unrecognised(&mut self, now: Instant) {
         self.speech = Words::Heard;
         if std::mem::take(&mut self.early_media) {
             return;
         }
+        if let Phase::AwaitingTone { until, .. } = &mut self.phase {
+            *until = (*until).min(now + TONE_WAIT);
+        }
         let again = self.unrecognised > 0;
         self.unrecognised += 1;
-        self.hear(Heard::Unrecognised { again });
+        self.hear(now, Heard::Unrecognised { again });
     }
 
     fn turn(&mut self, now: Instant, first: String, second: Option<String>) {
@@ -665,6 +722,7 @@ impl Call {
                 Phase::Listening { until } => {
                     *until = (*until).min(now + timings.silence_after_interruption);
                 }
+                Phase::AwaitingTone { until, .. } => *until = (*until).min(now + TONE_WAIT),
                 Phase::Connecting
                 | Phase::Thinking
                 | Phase::Speaking(_)
@@ -680,6 +738,11 @@ impl Call {
             return;
         }
         self.unrecognised = 0;
+        // The rest of its greeting.
+        if let Phase::AwaitingTone { until, .. } = &mut self.phase {
+            *until = (*until).min(now + TONE_WAIT);
+            return;
+        }
         // Said over the notice of a transfer.
         if matches!(&self.phase, Phase::Speaking(speech) if !is_interruptible(&speech.then)) {
             return;
@@ -690,37 +753,86 @@ impl Call {
         // Of turns only the latest waits.
         self.waiting
             .retain(|waiting| matches!(waiting, Heard::Key(_)));
-        self.hear(Heard::Turn { first, second });
+        self.hear(now, Heard::Turn { first, second });
     }
 
-    fn key(&mut self, key: char) {
+    fn key(&mut self, now: Instant, key: char) {
         // A to D of RFC 4733 are not on the phones that people have.
         let Ok(key) = Key::try_from(key) else {
             return;
         };
-        self.hear(Heard::Key(key));
+        self.hear(now, Heard::Key(key));
     }
 
     /// Lets the conversation answer, as soon as it has answered what came before.
-    fn hear(&mut self, heard: Heard) {
+    fn hear(&mut self, now: Instant, heard: Heard) {
         match &self.phase {
-            Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
+            Phase::Answered { .. } | Phase::Listening { .. } => self.attend(now, heard),
             Phase::Speaking(speech) if is_interruptible(&speech.then) => {
                 self.dead_air.stop();
                 self.outputs.push_back(Output::StopSpeaking);
-                self.think(heard);
+                self.attend(now, heard);
             }
             Phase::Interrupted { .. } => {
                 self.dead_air.stop();
                 self.outputs.push_back(Output::StopSpeaking);
-                self.think(heard);
+                self.attend(now, heard);
             }
             Phase::Thinking => self.waiting.push_back(heard),
             Phase::Connecting
             | Phase::Speaking(_)
             | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
             | Phase::Noting
             | Phase::Ended => {}
+        }
+    }
+
+    /// Thinks about what a person said, and meets a machine.
+    fn attend(&mut self, now: Instant, heard: Heard) {
+        match self.machine(now, &heard) {
+            Some(machine) => self.meet(now, machine),
+            None => self.think(heard),
+        }
+    }
+
+    /// The machine that said this, if one did.
+    fn machine(&self, now: Instant, heard: &Heard) -> Option<Machine> {
+        let may_be_one = self.settings.behaviour.voicemail.detect
+            && self.machine_until.is_some_and(|until| now < until);
+        match heard {
+            Heard::Turn { first, .. } if may_be_one => Machine::of(first),
+            _ => None,
+        }
+    }
+
+    fn meet(&mut self, now: Instant, machine: Machine) {
+        self.waiting.clear();
+        self.dead_air.stop();
+        let behaviour = &self.settings.behaviour;
+        match (
+            machine,
+            behaviour.voicemail_message(),
+            behaviour.screening_reply(),
+        ) {
+            (Machine::Screener, _, Some(reply)) => {
+                self.machine_until = Some(now + SCREENING_LIMIT);
+                self.say(reply, Next::AwaitPerson);
+                // Whoever takes the call then wants to know who calls.
+                self.greeted = false;
+            }
+            (Machine::Voicemail, Some(message), _) => {
+                self.phase = Phase::AwaitingTone {
+                    message,
+                    until: now + TONE_WAIT,
+                    limit: now + TONE_LIMIT,
+                };
+            }
+            (Machine::Screener, _, None)
+            | (Machine::Voicemail, None, _)
+            | (Machine::Announcement, _, _) => self.end(Outcome::AnsweredByMachine {
+                message_left: false,
+            }),
         }
     }
 
@@ -733,7 +845,7 @@ impl Call {
         }
         if let Some(heard) = self.waiting.pop_front() {
             // The person went on, so the answer to the first half is not wanted.
-            self.think(heard);
+            self.attend(now, heard);
             return;
         }
         // Asked before the notice is spoken: nobody is told of a transfer that does not come.
@@ -800,6 +912,7 @@ impl Call {
             | Phase::Speaking(_)
             | Phase::Interrupted { .. }
             | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
             | Phase::Noting
             | Phase::Ended => {}
         }
@@ -813,6 +926,15 @@ impl Call {
                 then: Next::Listen | Next::KeepNote { .. },
                 ..
             }) if *wanted == utterance => {}
+            Phase::Speaking(Speech {
+                utterance: wanted,
+                then: Next::LeaveMachine,
+                ..
+            }) if *wanted == utterance => {
+                return self.end(Outcome::AnsweredByMachine {
+                    message_left: false,
+                });
+            }
             Phase::Connecting
             | Phase::Answered { .. }
             | Phase::Listening { .. }
@@ -820,6 +942,7 @@ impl Call {
             | Phase::Speaking(_)
             | Phase::Interrupted { .. }
             | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
             | Phase::Noting
             | Phase::Ended => return self.spoke(now, utterance),
         }
@@ -901,6 +1024,12 @@ impl Call {
                 }
             }
             Next::HangUp => self.end(Outcome::AgentHungUp),
+            Next::LeaveMachine => self.end(Outcome::AnsweredByMachine { message_left: true }),
+            Next::AwaitPerson => {
+                self.phase = Phase::Listening {
+                    until: now + SCREENING_LIMIT,
+                }
+            }
             Next::KeepNote { message } => self.keep_note(message),
             Next::HandOver { number, plan } => match self.can_transfer(now) {
                 Ok(()) => {
@@ -1032,11 +1161,11 @@ impl Call {
     }
 }
 
-/// The notice of a transfer is heard in full; everything else gives way to the person.
+/// The notice of a transfer and what voicemail records are heard in full; everything else gives way to the person.
 fn is_interruptible(then: &Next) -> bool {
     match then {
-        Next::Listen | Next::HangUp | Next::KeepNote { .. } => true,
-        Next::HandOver { .. } => false,
+        Next::Listen | Next::HangUp | Next::KeepNote { .. } | Next::AwaitPerson => true,
+        Next::HandOver { .. } | Next::LeaveMachine => false,
     }
 }
 

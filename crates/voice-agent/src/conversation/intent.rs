@@ -352,12 +352,12 @@ const IDENTITY: &[&str] = &[
 ];
 
 /// A sentence as lower-case words between single spaces.
-struct Sentence {
+pub(super) struct Sentence {
     padded: String,
 }
 
 impl Sentence {
-    fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         let mut depth = 0u32;
         let mut padded = String::from(" ");
         // "[BLANK_AUDIO]", "(music)": what Whisper sees in noise.
@@ -394,7 +394,8 @@ impl Sentence {
         })
     }
 
-    fn has_any(&self, phrases: &[&str]) -> bool {
+    /// Whether one of `phrases` is in it, in whole words.
+    pub(super) fn has_any(&self, phrases: &[&str]) -> bool {
         phrases.iter().any(|phrase| self.has(phrase))
     }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use transfer_core::{
     Fallback, SipStatus, TransferMode, TransferReason,
@@ -223,6 +223,121 @@ fn a_person_who_says_nothing_is_noticed() {
     let mut call = TestCall::listening();
     call.elapse(SILENCE);
     assert_eq!(call.outputs(), [Output::Think(Heard::Silence)]);
+}
+
+#[test]
+fn voicemail_is_left_the_message_after_its_tone_and_hung_up_on_without_one() {
+    let greeting = "I can't take your call. Please leave a message after the tone.";
+    let with_message = "[voicemail]\nmessage = \"{name} here.\"";
+    let hung_up = Output::End(Outcome::AnsweredByMachine {
+        message_left: false,
+    });
+
+    let mut call = TestCall::answered();
+    call.handle(Input::SpeechStarted);
+    call.handle(turn(greeting));
+    assert_eq!(call.outputs(), slice::from_ref(&hung_up));
+
+    let mut call = TestCall::answered();
+    call.call.settings.behaviour = Behaviour::parse(with_message).unwrap();
+    call.handle(Input::SpeechStarted);
+    call.handle(turn(greeting));
+    call.elapse(TONE_WAIT - Duration::from_millis(1));
+    // It goes on: "When you have finished, hang up." Then its tone, which is no words.
+    call.handle(Input::SpeechStarted);
+    call.elapse(TONE_WAIT);
+    call.handle(turn("When you have finished, hang up."));
+    call.handle(Input::SpeechStarted);
+    call.elapse(TONE_WAIT);
+    call.handle(turn(""));
+    call.elapse(TONE_WAIT - Duration::from_millis(1));
+    assert_eq!(call.outputs(), []);
+    call.elapse(Duration::from_millis(1));
+    assert_eq!(call.said(), ["Ada here."]);
+    // Nothing interrupts what is recorded.
+    call.handle(Input::SpeechStarted);
+    call.handle(turn("Hello?"));
+    call.spoke();
+    assert_eq!(
+        call.outputs(),
+        [Output::End(Outcome::AnsweredByMachine {
+            message_left: true
+        })]
+    );
+
+    // A box that never falls silent, and one that hangs up.
+    let mut call = TestCall::answered();
+    call.call.settings.behaviour = Behaviour::parse(with_message).unwrap();
+    call.handle(turn(greeting));
+    call.handle(Input::SpeechStarted);
+    call.elapse(TONE_LIMIT);
+    assert_eq!(call.said(), ["Ada here."]);
+    call.handle(Input::PhoneLeft);
+    assert_eq!(call.outputs(), [hung_up]);
+}
+
+#[test]
+fn a_machine_that_speaks_in_two_turns_is_recognised_by_the_second() {
+    let mut call = TestCall::answered();
+    call.reply_to("Hi, this is John.", Some("Sure."), Action::Listen);
+    assert_eq!(call.said().len(), 1);
+
+    call.handle(Input::SpeechStarted);
+    call.handle(turn("Leave a message."));
+
+    let hung_up = Outcome::AnsweredByMachine {
+        message_left: false,
+    };
+    assert_eq!(call.outputs().last(), Some(&Output::End(hung_up)));
+}
+
+#[test]
+fn a_call_screener_is_told_who_calls_and_whoever_takes_the_call_is_greeted() {
+    let mut call = TestCall::answered();
+    call.handle(turn("Please state your name."));
+    assert_eq!(
+        call.said(),
+        ["This is Ada, calling for the owner of this number."]
+    );
+    call.spoke();
+    call.elapse(SILENCE);
+    assert_eq!(call.outputs(), []);
+
+    call.reply_to("Hello?", Some("Sure."), Action::Listen);
+    assert_eq!(call.said(), ["Good day."]);
+
+    let mut call = TestCall::answered();
+    call.handle(turn("Please state your name."));
+    call.said();
+    call.spoke();
+    call.handle(turn("No one is here. Leave a message."));
+    let hung_up = Outcome::AnsweredByMachine {
+        message_left: false,
+    };
+    assert_eq!(call.outputs(), [Output::End(hung_up)]);
+}
+
+#[test]
+fn people_are_not_taken_for_machines_later_in_the_call_nor_when_they_called_us_nor_against_the_setting()
+ {
+    let said = "I could not leave a message.";
+    let mut late = TestCall::listening();
+    late.elapse(MACHINE_WINDOW);
+    late.outputs();
+    late.handle(Input::Replied(reply(None, Action::Listen)));
+
+    let mut inbound = TestCall::new(Direction::Inbound);
+    inbound.handle(Input::Joined);
+    inbound.handle(phone(CallStatus::Active));
+    inbound.handle(Input::Audible);
+
+    let mut off = TestCall::answered();
+    off.call.settings.behaviour = Behaviour::parse("[voicemail]\ndetect = false").unwrap();
+
+    for mut call in [late, inbound, off] {
+        call.handle(turn(said));
+        assert_eq!(call.outputs(), [Output::Think(heard(said))]);
+    }
 }
 
 #[test]
