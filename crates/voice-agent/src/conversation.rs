@@ -26,7 +26,7 @@ mod read_back;
 mod spoken_number;
 
 use sip_config::LlmSettings;
-use transfer_core::{Doubt, PhoneNumber, TransferFailure};
+use transfer_core::{Doubt, PhoneNumber, TransferFailure, policy::Refusal};
 
 use self::intent::Intent;
 pub use self::{
@@ -141,6 +141,14 @@ impl Brain {
         match self {
             Self::Rules(policy) => policy.hear(heard),
             Self::Llm(brain) => brain.hear(heard).await,
+        }
+    }
+
+    /// Returns whom the rules have refused to transfer to in the last answer, and why, once.
+    pub(crate) fn take_refusal(&mut self) -> Option<(PhoneNumber, Refusal)> {
+        match self {
+            Self::Rules(policy) => policy.take_refusal(),
+            Self::Llm(brain) => brain.take_refusal(),
         }
     }
 

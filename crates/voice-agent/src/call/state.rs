@@ -17,7 +17,7 @@ use transfer_core::{
 
 use super::{
     attributes::CallStatus,
-    gate::TransferGate,
+    gate::{Decision, TransferGate},
     handover::{Audience, Handover, Step},
 };
 use crate::{
@@ -307,6 +307,11 @@ impl Call {
     /// Whether we have been in the room.
     pub(crate) fn has_joined(&self) -> bool {
         self.joined
+    }
+
+    /// What the operator's rules have said about a transfer, once.
+    pub(crate) fn take_decision(&mut self) -> Option<Decision> {
+        self.settings.gate.take_decision()
     }
 
     /// When [`Self::handle_timeout`] wants to be called, if nothing else happens before.
