@@ -42,6 +42,17 @@ impl Call {
         callee: PhoneSettings,
         args: &[&str],
     ) -> anyhow::Result<Self> {
+        let mut call = Self::picked_up(world, callee, args).await?;
+        call.greeted().await?;
+        Ok(call)
+    }
+
+    /// As [`placed_with`](Self::placed_with), without listening to the greeting.
+    pub async fn picked_up(
+        world: &World,
+        callee: PhoneSettings,
+        args: &[&str],
+    ) -> anyhow::Result<Self> {
         let worker = async {
             world.trunk().await?;
             world.worker().await
@@ -61,21 +72,30 @@ impl Call {
         };
         // People pick up before the dialer has said that somebody will call them.
         let (_, id) = tokio::try_join!(dialer, answered)?;
-        Self::answered(worker, phone, id).await
+        Ok(Self::established(worker, phone, id))
     }
 
     /// Listens to the greeting of an established call, the worker's first.
     pub async fn answered(worker: Worker, phone: Phone, id: CallId) -> anyhow::Result<Self> {
-        let mut call = Self {
+        let mut call = Self::established(worker, phone, id);
+        call.greeted().await?;
+        Ok(call)
+    }
+
+    fn established(worker: Worker, phone: Phone, id: CallId) -> Self {
+        Self {
             worker,
             phone,
             id,
             said: Vec::new(),
             since: 0,
             leg: 0,
-        };
-        call.listen(0).await.context("the agent must greet")?;
-        Ok(call)
+        }
+    }
+
+    async fn greeted(&mut self) -> anyhow::Result<()> {
+        let greeting = self.listen(0).await;
+        greeting.map(drop).context("the agent must greet")
     }
 
     /// Has the worker call the same phone once more, answers, and listens to the greeting. `leg` is how many

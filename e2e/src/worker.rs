@@ -38,6 +38,12 @@ pub enum WorkerEvent {
     },
     /// The agent's words have been played out in full.
     Spoke,
+    /// The agent has fallen silent because somebody speaks, and may go on.
+    Pauses,
+    /// The agent goes on with what it paused.
+    GoesOn,
+    /// The agent has given up what it was saying.
+    StoppedSpeaking,
     Transferring,
     TransferConnected,
     TransferFailed {
@@ -137,6 +143,9 @@ impl WorkerEvent {
                 text: text("text")?,
             }),
             "spoke" => Some(Self::Spoke),
+            "pauses" => Some(Self::Pauses),
+            "goes on" => Some(Self::GoesOn),
+            "stopped speaking" => Some(Self::StoppedSpeaking),
             "transfer connected" => Some(Self::TransferConnected),
             "participant left" => Some(Self::ParticipantLeft),
             "job ended" => Some(Self::JobEnded {
@@ -336,6 +345,9 @@ fn judgement(event: &WorkerEvent) -> Option<(Verdict, String, Option<u16>)> {
         | WorkerEvent::Heard { .. }
         | WorkerEvent::Says { .. }
         | WorkerEvent::Spoke
+        | WorkerEvent::Pauses
+        | WorkerEvent::GoesOn
+        | WorkerEvent::StoppedSpeaking
         | WorkerEvent::Transferring
         | WorkerEvent::ParticipantLeft
         | WorkerEvent::JobEnded { .. } => return None,

@@ -12,14 +12,22 @@ use livekit::{
     },
 };
 use speech::{HEARING_RATE, Pcm, resample};
-use tokio::{sync::mpsc, time::sleep_until};
+use tokio::{
+    sync::{
+        mpsc::{self, error::TryRecvError},
+        watch,
+    },
+    time::{sleep, sleep_until},
+};
 use tracing::{trace, warn};
+
+use crate::delivery::{Clip, Delivery};
 
 /// What Opus works at; anything else would be resampled below us, frame by frame.
 pub(crate) const SPEAKING_RATE: u32 = 48_000;
 
 /// Samples of one 10 ms frame to the room.
-const FRAME: usize = SPEAKING_RATE as usize / 100;
+pub(crate) const FRAME: usize = SPEAKING_RATE as usize / 100;
 
 /// How much is queued ahead of the encoder.
 ///
@@ -50,17 +58,72 @@ impl Speaker {
         LocalTrack::Audio(LocalAudioTrack::create_audio_track(name, source))
     }
 
-    /// Plays what comes until `clips` ends, and returns when the person has heard the last sample.
+    /// Plays what comes until `clips` ends, and returns when the person has heard the last sample. `delivery` says how
+    /// far it is.
     ///
-    /// Cancel safe; call [`Self::stop`] after dropping it, or what is queued is still heard.
-    pub(crate) async fn play(&self, mut clips: mpsc::Receiver<Pcm>) {
-        let mut heard_until = Instant::now();
-        while let Some(clip) = clips.recv().await {
-            let clip = resample(&clip, SPEAKING_RATE);
-            heard_until = heard_until.max(Instant::now()) + clip.duration();
-            self.capture(&clip).await;
+    /// Falls silent at once while `paused` is true, and then goes on from the beginning of the clause, unless all was
+    /// heard. Cancel safe; call [`Self::stop`] after dropping it, or what is queued is still heard.
+    pub(crate) async fn play(
+        &self,
+        mut clips: mpsc::Receiver<Clip>,
+        mut paused: watch::Receiver<bool>,
+        delivery: &watch::Sender<Delivery>,
+    ) {
+        let take = |clip: Clip| {
+            let pcm = resample(&clip.pcm, SPEAKING_RATE);
+            delivery.send_modify(|delivery| delivery.take(Clip { pcm, ..clip }));
+        };
+        let mut complete = false;
+        loop {
+            let (frame, played_at) = {
+                let delivery = delivery.borrow();
+                (delivery.next_frame(), delivery.played_at())
+            };
+            let advance = async {
+                if let Some(frame) = frame {
+                    self.capture(frame).await;
+                    Advance::Queued
+                } else if complete {
+                    let heard_at = played_at.unwrap_or_else(Instant::now) + WAY_TO_THE_EAR;
+                    sleep_until(heard_at.into()).await;
+                    Advance::Heard
+                } else {
+                    Advance::Came(clips.recv().await)
+                }
+            };
+            let advance = tokio::select! {
+                biased;
+                true = async { paused.wait_for(|paused| *paused).await.is_ok() } => Advance::Paused,
+                advance = advance => advance,
+            };
+            match advance {
+                Advance::Queued => {
+                    delivery.send_modify(|delivery| delivery.queued(Instant::now()));
+                }
+                Advance::Came(Some(clip)) => take(clip),
+                Advance::Came(None) => complete = true,
+                Advance::Heard => return,
+                Advance::Paused => {
+                    self.stop();
+                    // What is there says how long the words take of which some are said.
+                    complete |= loop {
+                        match clips.try_recv() {
+                            Ok(clip) => take(clip),
+                            Err(TryRecvError::Empty) => break false,
+                            Err(TryRecvError::Disconnected) => break true,
+                        }
+                    };
+                    delivery.send_modify(|delivery| delivery.pause(Instant::now()));
+                    if complete && delivery.borrow().next_frame().is_none() {
+                        sleep(WAY_TO_THE_EAR).await;
+                        return;
+                    }
+                    if paused.wait_for(|paused| !*paused).await.is_err() {
+                        return;
+                    }
+                }
+            }
         }
-        sleep_until((heard_until + WAY_TO_THE_EAR).into()).await;
     }
 
     /// Plays `sound` again and again, until it is dropped.
@@ -69,24 +132,23 @@ impl Speaker {
     pub(crate) async fn repeat(self, sound: Pcm) {
         let sound = resample(&sound, SPEAKING_RATE);
         loop {
-            self.capture(&sound).await;
+            for samples in sound.samples.chunks(FRAME) {
+                self.capture(samples.to_vec()).await;
+            }
         }
     }
 
-    /// Queues `clip`, which is in [`SPEAKING_RATE`], as fast as it is played.
-    async fn capture(&self, clip: &Pcm) {
-        for samples in clip.samples.chunks(FRAME) {
-            let mut data = samples.to_vec();
-            data.resize(FRAME, 0);
-            let frame = AudioFrame {
-                data: data.into(),
-                sample_rate: SPEAKING_RATE,
-                num_channels: 1,
-                samples_per_channel: FRAME as u32,
-            };
-            if let Err(error) = self.source.capture_frame(&frame).await {
-                warn!(%error, "audio frame lost");
-            }
+    /// Queues one frame as soon as there is room.
+    async fn capture(&self, mut samples: Vec<i16>) {
+        samples.resize(FRAME, 0);
+        let frame = AudioFrame {
+            data: samples.into(),
+            sample_rate: SPEAKING_RATE,
+            num_channels: 1,
+            samples_per_channel: FRAME as u32,
+        };
+        if let Err(error) = self.source.capture_frame(&frame).await {
+            warn!(%error, "audio frame lost");
         }
     }
 
@@ -94,6 +156,17 @@ impl Speaker {
     pub(crate) fn stop(&self) {
         self.source.clear_buffer();
     }
+}
+
+/// What playing has come to.
+enum Advance {
+    /// One more frame is on its way.
+    Queued,
+    /// The next clip, or their end.
+    Came(Option<Clip>),
+    /// The person has heard the last sample.
+    Heard,
+    Paused,
 }
 
 /// Listens to somebody's track until it ends: 10 ms frames of 16 kHz mono, whenever `attended` says so.
@@ -121,28 +194,93 @@ pub(crate) async fn listen(
 mod tests {
     use super::*;
 
+    fn speech(milliseconds: usize, sample_rate: u32) -> Vec<i16> {
+        vec![5_000; milliseconds * sample_rate as usize / 1000]
+    }
+
+    fn clip(samples: Vec<i16>, sample_rate: u32) -> Clip {
+        Clip {
+            pcm: Pcm {
+                sample_rate,
+                samples,
+            },
+            begins: Some("Words.".to_owned()),
+            ends: true,
+        }
+    }
+
+    /// Plays while `meanwhile` may pause it. Returns how long it took, and what was heard.
+    async fn play(
+        clips: Vec<Clip>,
+        meanwhile: impl AsyncFnOnce(watch::Sender<bool>),
+    ) -> (Duration, String) {
+        let (to_play, played) = mpsc::channel(clips.len().max(1));
+        for clip in clips {
+            to_play.send(clip).await.unwrap();
+        }
+        drop(to_play);
+        let (pause, paused) = watch::channel(false);
+        let (delivered, delivery) = watch::channel(Delivery::default());
+        let speaker = Speaker::new();
+        let started = Instant::now();
+        let playing = async {
+            speaker.play(played, paused, &delivered).await;
+            started.elapsed()
+        };
+        let (took, ()) = tokio::join!(playing, meanwhile(pause));
+        let heard = delivery.borrow().words(Instant::now());
+        (took, heard)
+    }
+
     #[tokio::test]
     async fn playing_ends_when_the_last_sample_was_heard_and_not_before() {
-        let clip = |milliseconds: usize| Pcm {
-            sample_rate: 22_050,
-            samples: vec![1_000; milliseconds * 22_050 / 1000],
-        };
-        let (clips, to_play) = mpsc::channel(2);
-        clips.send(clip(300)).await.unwrap();
-        clips.send(clip(200)).await.unwrap();
-        drop(clips);
-        let started = Instant::now();
-
-        Speaker::new().play(to_play).await;
-
-        assert!(started.elapsed() >= Duration::from_millis(500) + WAY_TO_THE_EAR);
+        let rate = 22_050;
+        let clips = vec![clip(speech(300, rate), rate), clip(speech(200, rate), rate)];
+        let (took, heard) = play(clips, async |_pause| {}).await;
+        assert!(took >= Duration::from_millis(500) + WAY_TO_THE_EAR);
+        assert_eq!(heard, "Words. Words.");
     }
 
     #[tokio::test]
     async fn nothing_to_say_is_over_soon() {
-        let (clips, to_play) = mpsc::channel::<Pcm>(1);
-        drop(clips);
+        let (_, heard) = play(vec![], async |_pause| {}).await;
+        assert_eq!(heard, "");
+    }
 
-        Speaker::new().play(to_play).await;
+    #[tokio::test]
+    async fn a_pause_is_silent_and_its_clause_is_said_again_from_its_beginning() {
+        let samples = [
+            speech(500, SPEAKING_RATE),
+            vec![0; SPEAKING_RATE as usize / 10],
+            speech(1_000, SPEAKING_RATE),
+        ];
+        let (into_second, silent) = (Duration::from_millis(400), Duration::from_millis(700));
+        let (took, heard) = play(
+            vec![clip(samples.concat(), SPEAKING_RATE)],
+            async |pause: watch::Sender<bool>| {
+                sleep(Duration::from_millis(600) + into_second).await;
+                pause.send_replace(true);
+                sleep(silent).await;
+                pause.send_replace(false);
+            },
+        )
+        .await;
+        let expected = Duration::from_millis(1_600) + into_second + silent + WAY_TO_THE_EAR;
+        assert!(took >= expected - Duration::from_millis(60), "{took:?}");
+        assert!(took < expected + Duration::from_millis(250), "{took:?}");
+        assert_eq!(heard, "Words.");
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_to_its_end_is_over_although_it_is_paused() {
+        let clips = vec![clip(speech(300, SPEAKING_RATE), SPEAKING_RATE)];
+        let (took, heard) = play(clips, async |pause: watch::Sender<bool>| {
+            sleep(Duration::from_millis(400)).await;
+            pause.send_replace(true);
+            sleep(Duration::from_secs(3)).await;
+        })
+        .await;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(heard, "Words.");
     }
 }

@@ -29,8 +29,13 @@ const AT_ONCE: Duration = Duration::from_millis(300);
 /// How long nobody may speak before the agent says something. LiveKit calls it user away.
 pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 
-/// The same after the agent was interrupted by what turned out to be no words.
+/// The same after the person made a sound that turned out to be no words.
 pub(crate) const SILENCE_AFTER_INTERRUPTION: Duration = Duration::from_secs(5);
+
+/// How long after an interruption its words may take before the agent goes on with what it was saying.
+///
+/// Shorter and a slow recognition makes the agent begin again and stop once more; longer and a cough makes a longer gap.
+pub(crate) const RESUME_AFTER: Duration = Duration::from_secs(2);
 
 /// How long nobody may press a key before an entry on the keypad counts as complete.
 pub(crate) const KEY_PAUSE: Duration = Duration::from_secs(4);
@@ -62,6 +67,7 @@ const SPEAK_FIRST_FORM: &str =
     "true, false, or the seconds to wait for a hello, from 0 to 30, such as 2";
 const SILENCE_FORM: &str = "seconds from 3 to 300, such as 15";
 const AFTER_INTERRUPTION_FORM: &str = "seconds from 1 to 60, such as 5";
+const RESUME_AFTER_FORM: &str = "seconds from 0.5 to 10, such as 2";
 const KEY_PAUSE_FORM: &str = "seconds from 1 to 30, such as 4";
 const SILENCES_FORM: &str = "a whole number from 1 to 10, such as 2";
 const SWITCH_FORM: &str = "true or false";
@@ -78,6 +84,7 @@ const TIMINGS_KEYS: &[&str] = &[
     "silence",
     "silences_before_hanging_up",
     "silence_after_interruption",
+    "resume_after",
     "key_pause",
 ];
 const TOOLS_KEYS: &[&str] = &["transfer_call", "end_call"];
@@ -110,8 +117,10 @@ enum SpeakFirst {
 pub(crate) struct Timings {
     /// How long nobody may speak before the agent says something.
     pub(crate) silence: Duration,
-    /// The same after the agent was interrupted by what turned out to be no words.
+    /// The same after the person made a sound that turned out to be no words.
     pub(crate) silence_after_interruption: Duration,
+    /// How long after an interruption its words may take before the agent goes on with what it was saying.
+    pub(crate) resume_after: Duration,
     /// How long nobody may press a key before an entry on the keypad counts as complete.
     pub(crate) key_pause: Duration,
     /// Silences in a row after which the agent hangs up.
@@ -143,6 +152,7 @@ impl Default for Timings {
         Self {
             silence: SILENCE,
             silence_after_interruption: SILENCE_AFTER_INTERRUPTION,
+            resume_after: RESUME_AFTER,
             key_pause: KEY_PAUSE,
             silences: SILENCES,
         }
@@ -394,6 +404,7 @@ fn timing(
             1.0..=60.0,
             AFTER_INTERRUPTION_FORM,
         ),
+        "resume_after" => (&mut timings.resume_after, 0.5..=10.0, RESUME_AFTER_FORM),
         "key_pause" => (&mut timings.key_pause, 1.0..=30.0, KEY_PAUSE_FORM),
         "silences_before_hanging_up" => {
             section.take(&mut timings.silences, key, value, SILENCES_FORM, count);

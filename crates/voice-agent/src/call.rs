@@ -39,7 +39,7 @@ use tokio::{
     time::{sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span, debug, error, info, warn};
+use tracing::{Instrument as _, Span, debug, error, info, trace, warn};
 use transfer_core::{
     CallOutcome, CallProgress, PhoneNumber, Verdict, identity, mask_digits, number_of,
 };
@@ -65,7 +65,8 @@ use self::{
 };
 use crate::{
     audio::Speaker,
-    conversation::{Brain, Heard},
+    conversation::{Brain, Heard, expects_answer},
+    delivery::Delivery,
     ears::{Attention, EarEvent, Ears},
     voice::Voice,
 };
@@ -261,9 +262,11 @@ struct Shell {
     voice: Voice,
     attention: Attention,
     speaker: Speaker,
-    /// The utterance that is being played.
-    speaking: Option<AbortHandle>,
-    thoughts: mpsc::Sender<Heard>,
+    /// The utterance that is being played, or was played last.
+    speaking: Option<Speaking>,
+    /// What the caller has heard of the agent since the last thought.
+    said: Vec<String>,
+    thoughts: mpsc::Sender<Thought>,
     heard: mpsc::Receiver<EarEvent>,
     tell: mpsc::Sender<Input>,
     inputs: mpsc::Receiver<Input>,
@@ -273,6 +276,22 @@ struct Shell {
     told: mpsc::Receiver<()>,
     /// Closed when we have left the room.
     left: mpsc::Receiver<()>,
+}
+
+/// An utterance on its way to the person.
+struct Speaking {
+    task: AbortHandle,
+    paused: watch::Sender<bool>,
+    delivery: watch::Receiver<Delivery>,
+    /// Whether it is said to the caller, not to the transfer target in private.
+    to_caller: bool,
+}
+
+/// What the conversation is to think about.
+struct Thought {
+    /// What the caller has heard of the agent since the thought before.
+    said: Vec<String>,
+    heard: Heard,
 }
 
 impl Shell {
@@ -331,6 +350,7 @@ impl Shell {
             attention,
             speaker,
             speaking: None,
+            said: Vec::new(),
             thoughts,
             heard,
             tell,
@@ -347,32 +367,48 @@ impl Shell {
         match output {
             Output::Dial => self.dial(),
             Output::Think(heard) => {
-                if self.thoughts.try_send(heard).is_err() {
+                self.conclude_speech();
+                let said = std::mem::take(&mut self.said);
+                if self.thoughts.try_send(Thought { said, heard }).is_err() {
                     // The call thinks one thought at a time, and thinking ends with the call.
                     warn!("thought lost");
                 }
             }
             Output::Say(utterance, text) => {
+                self.conclude_speech();
                 debug!(text, "says");
+                self.attention.expect_answer(expects_answer(&text));
                 self.attention.agent_speaks(true);
+                let (paused, pauses) = watch::channel(false);
+                let (delivered, delivery) = watch::channel(Delivery::default());
                 let (voice, speaker) = (self.voice.clone(), self.speaker.clone());
                 let (attention, tell) = (self.attention.clone(), self.tell.clone());
-                let speaking = spawn(&mut self.tasks, async move {
-                    speaker.play(voice.sentences(&text)).await;
+                let task = spawn(&mut self.tasks, async move {
+                    speaker
+                        .play(voice.sentences(&text), pauses, &delivered)
+                        .await;
                     attention.agent_speaks(false);
                     debug!(text, "spoke");
                     send(&tell, Input::Spoke(utterance)).await;
                 });
-                self.speaking = Some(speaking);
+                self.speaking = Some(Speaking {
+                    task,
+                    paused,
+                    delivery,
+                    to_caller: *self.audience.borrow() == Audience::Caller,
+                });
             }
             Output::StopSpeaking => {
-                if let Some(speaking) = self.speaking.take() {
-                    speaking.abort();
+                if let Some(speaking) = &self.speaking {
+                    speaking.task.abort();
                     self.speaker.stop();
                     self.attention.agent_speaks(false);
                     debug!("stopped speaking");
                 }
+                self.conclude_speech();
             }
+            Output::PauseSpeaking => self.pause_speaking(true),
+            Output::ResumeSpeaking => self.pause_speaking(false),
             Output::Refer {
                 identity,
                 target,
@@ -444,6 +480,28 @@ impl Shell {
         }
     }
 
+    /// Says nothing of an utterance that has just ended.
+    fn pause_speaking(&self, pause: bool) {
+        let speaking = self.speaking.as_ref();
+        if let Some(speaking) = speaking.filter(|speaking| !speaking.paused.is_closed()) {
+            speaking.paused.send_replace(pause);
+            self.attention.agent_speaks(!pause);
+            debug!("{}", if pause { "pauses" } else { "goes on" });
+        }
+    }
+
+    /// Remembers for the conversation what has been heard of the last utterance, which has ended.
+    fn conclude_speech(&mut self) {
+        let Some(speaking) = self.speaking.take() else {
+            return;
+        };
+        if speaking.to_caller {
+            let heard = speaking.delivery.borrow().words(Instant::now());
+            trace!(heard, "told");
+            self.said.push(heard);
+        }
+    }
+
     fn dial(&mut self) {
         let Some(dial) = self.dial.take() else {
             return;
@@ -486,6 +544,7 @@ impl Shell {
     fn hear(&mut self, event: EarEvent) {
         let input = match event {
             EarEvent::SpeechStarted => Input::SpeechStarted,
+            EarEvent::SpeechEnded => Input::SpeechEnded,
             EarEvent::Turn {
                 first,
                 second,
@@ -558,11 +617,14 @@ fn report(outcome: Outcome) {
 /// The conversation, one thought at a time, in the order in which they come.
 async fn think(
     mut brain: Brain,
-    mut heard: mpsc::Receiver<Heard>,
+    mut thoughts: mpsc::Receiver<Thought>,
     tell: mpsc::Sender<Input>,
     attention: Attention,
 ) {
-    while let Some(heard) = heard.recv().await {
+    while let Some(Thought { said, heard }) = thoughts.recv().await {
+        for words in said {
+            brain.said(&words);
+        }
         let reply = brain.hear(heard).await;
         attention.expect_number(brain.expects_number());
         send(&tell, Input::Replied(reply)).await;

@@ -66,6 +66,44 @@ pub(crate) fn is_yes_or_no(text: &str) -> bool {
     matches!(Intent::of(text), Intent::Yes | Intent::No)
 }
 
+/// Whether a turn has no words in it.
+pub(crate) fn is_noise(text: &str) -> bool {
+    text.trim().is_empty() || Intent::of(text) == Intent::Nothing
+}
+
+/// Whether a turn says no more than "I am listening": "mm-hm", "yeah, okay".
+///
+/// To what [`expects_answer`] it is an answer all the same.
+pub(crate) fn is_backchannel(text: &str) -> bool {
+    intent::is_backchannel(text)
+}
+
+/// Whether these can be the words that a recognition makes of a murmur: few, and none that ask for something.
+pub(crate) fn may_be_murmur(text: &str) -> bool {
+    const FEW: usize = 3;
+    let asks = match Intent::of(text) {
+        Intent::Transfer
+        | Intent::DoNotTransfer
+        | Intent::Yes
+        | Intent::No
+        | Intent::Cancel
+        | Intent::Repeat
+        | Intent::Identity
+        | Intent::Help => true,
+        // "Bye bye" is what becomes of some people's "uh-huh".
+        Intent::Goodbye | Intent::Greeting | Intent::Thanks | Intent::Other | Intent::Nothing => {
+            false
+        }
+    };
+    !asks && !has_number(text) && text.split_whitespace().count() <= FEW
+}
+
+/// Whether a "yeah" is an answer to what the agent says: a question, the request to say yes, or that nobody is
+/// heard.
+pub(crate) fn expects_answer(said: &str) -> bool {
+    said.contains('?') || said.to_lowercase().contains("say yes") || said == policy::NOBODY_THERE
+}
+
 /// Whether a sentence agrees to what was asked, or declines; `None` when it does neither.
 pub(crate) fn consent(text: &str) -> Option<bool> {
     match Intent::of(text) {
@@ -131,6 +169,15 @@ impl Brain {
         match self {
             Self::Rules(policy) => policy.take_notes(),
             Self::Llm(brain) => brain.take_notes(),
+        }
+    }
+
+    /// Learns what of the agent's words the person has heard, before what the person says next: all of them, or the
+    /// first of an answer that was interrupted. Nothing that was not heard is remembered as said.
+    pub fn said(&mut self, words: &str) {
+        match self {
+            Self::Rules(policy) => policy.said(words),
+            Self::Llm(brain) => brain.said(words),
         }
     }
 

@@ -23,11 +23,11 @@ use tokio::{
     sync::{mpsc, watch},
     time::{sleep_until, timeout},
 };
-use tracing::error;
+use tracing::{debug, error};
 
 use self::line::{Line, Utterance};
 use crate::{
-    conversation::{has_number, is_unfinished_number},
+    conversation::{has_number, is_noise, is_unfinished_number, may_be_murmur},
     inference::Inference,
     vendor::Vendor,
 };
@@ -37,6 +37,12 @@ use crate::{
 /// "Transfer me." heard as "for me." scores about -0.4, clear sentences -0.2 and better. Asking costs
 /// the person half a second of silence.
 const UNSURE: f32 = -0.4;
+
+/// Confidence below which a few words over the agent's are taken for a murmur.
+///
+/// "Mm-hm." comes as "M-H-M", "MMA CHEM" or "Bye bye." with -0.9 and less; a soft "yes" has -0.65. Higher and words
+/// over the agent are lost on bad lines; lower and an "mm-hm" stops the agent.
+const MURMUR: f32 = -0.8;
 
 /// How long after the end of a turn Deepgram may take to finish its words; they are mostly there before.
 const FINAL_PATIENCE: Duration = Duration::from_millis(700);
@@ -52,8 +58,11 @@ const LONG_PATIENCE: Duration = Duration::from_secs(5);
 pub enum EarEvent {
     /// The person begins to speak. A [`EarEvent::Turn`] follows, perhaps with an empty text.
     SpeechStarted,
+    /// The person has fallen silent, and what was said is being recognised. Does not come for words that only a
+    /// vendor has noticed.
+    SpeechEnded,
     Turn {
-        /// What the fast recognition made of it; empty when it was no speech.
+        /// What the fast recognition made of it; empty when it was no speech, or a murmur over the agent's words.
         first: String,
         /// What the other recognition made of it, when there is a number in it or the first was unsure.
         second: Option<String>,
@@ -69,6 +78,7 @@ pub enum EarEvent {
 pub struct Attention {
     number: Arc<AtomicBool>,
     agent: Arc<AtomicBool>,
+    answer: Arc<AtomicBool>,
 }
 
 impl Attention {
@@ -80,6 +90,16 @@ impl Attention {
     /// The agent's own voice is on the line and comes back as an echo.
     pub fn agent_speaks(&self, speaks: bool) {
         self.agent.store(speaks, Relaxed);
+    }
+
+    /// What the agent says asks for an answer: every word counts.
+    pub fn expect_answer(&self, expected: bool) {
+        self.answer.store(expected, Relaxed);
+    }
+
+    /// Whether somebody may murmur over what the agent says.
+    fn allows_murmurs(&self) -> bool {
+        self.agent.load(Relaxed) && !self.answer.load(Relaxed) && !self.expects_number()
     }
 
     fn expects_number(&self) -> bool {
@@ -121,8 +141,13 @@ pub(crate) struct LocalEars {
 
 /// What is to be recognised.
 enum Said {
-    /// A turn, and the words that Deepgram has for it.
-    Turn(Turn, Option<watch::Receiver<Words>>),
+    Turn {
+        turn: Turn,
+        /// The words that Deepgram has for it.
+        words: Option<watch::Receiver<Words>>,
+        /// Whether it began over words of the agent that ask for no answer.
+        over_agent: bool,
+    },
     /// Words without a turn.
     Words(Utterance),
 }
@@ -162,6 +187,7 @@ impl Ears {
         };
         let mut recognising = FuturesOrdered::new();
         let mut held: Option<Recognised> = None;
+        let mut over_agent = false;
         loop {
             let speaks = endpointer.is_speaking();
             let patience = held.as_ref().filter(|_| !speaks && recognising.is_empty());
@@ -176,10 +202,18 @@ impl Ears {
                     let mut out = Vec::new();
                     for event in endpointer.push(&frame) {
                         match event {
-                            Endpoint::SpeechStarted => out.push(EarEvent::SpeechStarted),
+                            Endpoint::SpeechStarted => {
+                                over_agent = self.attention.allows_murmurs();
+                                out.push(EarEvent::SpeechStarted);
+                            }
                             Endpoint::TurnEnded(turn) => {
                                 let words = line.as_mut().and_then(|line| line.turn_ended(&turn));
-                                recognising.push_back(self.recognise(Said::Turn(turn, words)));
+                                recognising.push_back(self.recognise(Said::Turn {
+                                    turn,
+                                    words,
+                                    over_agent,
+                                }));
+                                out.push(EarEvent::SpeechEnded);
                             }
                         }
                     }
@@ -220,8 +254,12 @@ impl Ears {
                 .checked_sub(silence)
                 .unwrap_or_else(Instant::now)
         };
-        let (turn, words) = match said {
-            Said::Turn(turn, words) => (turn, words),
+        let (turn, words, over_agent) = match said {
+            Said::Turn {
+                turn,
+                words,
+                over_agent,
+            } => (turn, words, over_agent),
             Said::Words(utterance) => {
                 return Recognised {
                     first: utterance.text,
@@ -240,7 +278,17 @@ impl Ears {
             }
         };
         let (first, second) = join!(self.first(&turn, &samples, words), second_at_once);
-        let is_doubtful = has_number(&first.text) || first.confidence < UNSURE;
+        if over_agent && first.confidence < MURMUR && may_be_murmur(&first.text) {
+            debug!(text = first.text, "murmur");
+            return Recognised {
+                first: String::new(),
+                second: None,
+                speech_ended,
+            };
+        }
+        // The agent waits for this to go on.
+        let is_noise = over_agent && is_noise(&first.text);
+        let is_doubtful = has_number(&first.text) || (first.confidence < UNSURE && !is_noise);
         let second = match (&self.local, second) {
             (Some(local), None) if is_doubtful => {
                 Some(local.transcribe(&samples, Pass::Second).await)
@@ -528,6 +576,7 @@ pub(crate) mod tests {
         let events = heard(Attention::default(), 1, &said).await;
         let [
             EarEvent::SpeechStarted,
+            EarEvent::SpeechEnded,
             EarEvent::Turn {
                 first,
                 second,
@@ -542,6 +591,26 @@ pub(crate) mod tests {
         assert_eq!(*second, None);
         assert!(*speech_ended > started + Duration::from_millis(1500));
         assert!(*transcribed >= *speech_ended + HANG);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_murmur_over_the_agent_is_no_speech() {
+        for (over_agent, asks, said, understood) in [
+            (true, false, "Mm-hm.", ""),
+            (true, false, "Yes.", "yes"),
+            (true, false, "Wait a moment please.", "wait a moment please"),
+            (true, true, "Mm-hm.", "mma chem"),
+            (false, false, "Mm-hm.", "mma chem"),
+        ] {
+            let attention = Attention::default();
+            attention.agent_speaks(over_agent);
+            attention.expect_answer(asks);
+            let events = heard(attention, 1, &[(500, said)]).await;
+            let Some(EarEvent::Turn { first, .. }) = events.last() else {
+                panic!("{events:?}")
+            };
+            assert_eq!(words(first), understood, "{said}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

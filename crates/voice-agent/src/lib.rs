@@ -9,6 +9,7 @@ mod call;
 pub mod cli;
 pub mod console;
 pub mod conversation;
+mod delivery;
 mod ears;
 mod hold;
 mod inference;

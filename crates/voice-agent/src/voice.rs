@@ -11,7 +11,7 @@ use speech_cloud::{CloudVoice, SpeakError};
 use tokio::sync::mpsc;
 use tracing::{Instrument as _, Span, debug, error};
 
-use crate::{audio::SPEAKING_RATE, inference::Inference, vendor::Vendor};
+use crate::{audio::SPEAKING_RATE, delivery::Clip, inference::Inference, vendor::Vendor};
 
 /// Clauses that are made ahead of the one that is being played.
 const AHEAD: usize = 2;
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 const LONG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How fast the vendors speak, for a guess how far a sentence had come that broke off.
-const CHARACTERS_PER_SECOND: f64 = 14.0;
+pub(crate) const CHARACTERS_PER_SECOND: f64 = 14.0;
 
 /// The agent's voice.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl Voice {
     /// The first audio comes after a tenth of a second from the local voice and when a vendor has it, the rest
     /// while it plays. Pieces are as long as they come, from a vendor in whole frames of 10 ms of 48 kHz.
     /// Dropping the receiver ends the work. What cannot be spoken is logged and left out.
-    pub fn sentences(&self, text: &str) -> mpsc::Receiver<Pcm> {
+    pub(crate) fn sentences(&self, text: &str) -> mpsc::Receiver<Clip> {
         let ahead = match &self.vendor {
             Some(_) => PIECES_AHEAD,
             None => AHEAD,
@@ -90,7 +90,7 @@ impl Voice {
         receiver
     }
 
-    async fn speak(&self, clauses: Vec<String>, audio: mpsc::Sender<Pcm>) -> Result<(), Gone> {
+    async fn speak(&self, clauses: Vec<String>, audio: mpsc::Sender<Clip>) -> Result<(), Gone> {
         let said = match &self.vendor {
             Some((voice, vendor)) if self.local.is_none() || vendor.is_worth_asking() => {
                 tokio::select! {
@@ -104,8 +104,13 @@ impl Voice {
             return Ok(());
         };
         for clause in clauses.into_iter().skip(said) {
-            if let Some(pcm) = local.clause(clause).await {
-                audio.send(pcm).await.map_err(|_| Gone)?;
+            if let Some(pcm) = local.clause(clause.clone()).await {
+                let clip = Clip {
+                    pcm,
+                    begins: Some(clause),
+                    ends: true,
+                };
+                audio.send(clip).await.map_err(|_| Gone)?;
             }
         }
         Ok(())
@@ -117,7 +122,7 @@ impl Voice {
         voice: &CloudVoice,
         vendor: &Vendor,
         clauses: &[String],
-        audio: &mpsc::Sender<Pcm>,
+        audio: &mpsc::Sender<Clip>,
     ) -> Result<usize, Gone> {
         let (patience, consequence) = match &self.local {
             Some(_) => (PATIENCE, "the local voice goes on"),
@@ -143,7 +148,7 @@ async fn say(
     voice: &CloudVoice,
     text: &str,
     patience: Duration,
-    audio: &mpsc::Sender<Pcm>,
+    audio: &mpsc::Sender<Clip>,
 ) -> Result<Result<(), BrokenOff>, Gone> {
     let asked = tokio::time::Instant::now();
     let mut heard = Duration::ZERO;
@@ -154,32 +159,43 @@ async fn say(
     let first_audio_ms = asked.elapsed().as_millis() as u64;
     debug!(vendor = voice.name(), first_audio_ms, "speaks");
     let mut resampler = StreamResampler::new(speech_cloud::SPEAKING_RATE, SPEAKING_RATE);
+    let mut begins = Some(text.to_owned());
     loop {
         let samples = match spoken.next().await {
             Ok(Some(samples)) => samples,
             Ok(None) => break,
             Err(error) => {
-                pass_on(&resampler.finish(), audio).await?;
+                pass_on(&resampler.finish(), &mut begins, false, audio).await?;
                 return Ok(Err(BrokenOff { error, heard }));
             }
         };
         heard += Duration::from_secs(1) * samples.len() as u32 / speech_cloud::SPEAKING_RATE;
-        pass_on(&resampler.push(&samples), audio).await?;
+        pass_on(&resampler.push(&samples), &mut begins, false, audio).await?;
     }
-    pass_on(&resampler.finish(), audio).await?;
+    pass_on(&resampler.finish(), &mut begins, false, audio).await?;
     // The vendors end with some silence of their own.
     let pause = f64::from(SPEAKING_RATE) * CLAUSE_PAUSE.as_secs_f64();
-    pass_on(&vec![0; pause as usize], audio).await?;
+    pass_on(&vec![0; pause as usize], &mut begins, true, audio).await?;
     Ok(Ok(()))
 }
 
-async fn pass_on(samples: &[i16], audio: &mpsc::Sender<Pcm>) -> Result<(), Gone> {
+/// `begins`: the words that the first piece begins.
+async fn pass_on(
+    samples: &[i16],
+    begins: &mut Option<String>,
+    ends: bool,
+    audio: &mpsc::Sender<Clip>,
+) -> Result<(), Gone> {
     for piece in samples.chunks(PIECE) {
-        let pcm = Pcm {
-            sample_rate: SPEAKING_RATE,
-            samples: piece.to_vec(),
+        let clip = Clip {
+            pcm: Pcm {
+                sample_rate: SPEAKING_RATE,
+                samples: piece.to_vec(),
+            },
+            begins: begins.take(),
+            ends,
         };
-        audio.send(pcm).await.map_err(|_| Gone)?;
+        audio.send(clip).await.map_err(|_| Gone)?;
     }
     Ok(())
 }
@@ -270,7 +286,7 @@ mod tests {
     async fn said(voice: &Voice, text: &str) -> Said {
         let mut audio = voice.sentences(text);
         let (mut tone, mut clauses) = (0, 0);
-        while let Some(pcm) = audio.recv().await {
+        while let Some(Clip { pcm, .. }) = audio.recv().await {
             if pcm.sample_rate == SPEAKING_RATE {
                 assert_eq!(clauses, 0, "the vendor speaks after the local voice");
                 assert_eq!(pcm.samples.len() % 480, 0, "a frame is cut");
@@ -310,11 +326,13 @@ mod tests {
     async fn a_text_comes_clause_by_clause_with_its_pauses() {
         let mut audio =
             Voice::new(None, Some(local())).sentences("Sure, one moment please. Goodbye.");
-        let mut clauses = Vec::new();
-        while let Some(pcm) = audio.recv().await {
+        let (mut words, mut clauses) = (Vec::new(), Vec::new());
+        while let Some(Clip { pcm, begins, ends }) = audio.recv().await {
+            assert!(ends);
+            words.push(begins.unwrap());
             clauses.push(pcm);
         }
-        assert_eq!(clauses.len(), 3);
+        assert_eq!(words, ["Sure,", "one moment please.", "Goodbye."]);
         for (pcm, pause) in clauses
             .iter()
             .zip([CLAUSE_PAUSE, SENTENCE_PAUSE, SENTENCE_PAUSE])
@@ -376,7 +394,7 @@ mod tests {
         let voice = Voice::new(Some(by(&server)), Some(local()));
         let before = tokio::time::Instant::now();
         let mut audio = voice.sentences("One moment please.");
-        let pcm = audio.recv().await.unwrap();
+        let Clip { pcm, .. } = audio.recv().await.unwrap();
         assert!(
             pcm.samples
                 .iter()

@@ -19,6 +19,7 @@ mod transfer_rows;
 mod transferred;
 mod trunk;
 mod trunk_setup;
+mod turns;
 mod wait;
 
 use runner::{Scenario, scenarios};
@@ -50,6 +51,8 @@ fn main() -> std::process::ExitCode {
         policy::a_number_that_is_not_allowed_is_refused,
         callback::who_could_not_be_reached_is_asked_to_call_back,
         providers::a_provider_that_dies_in_mid_call_is_stood_in_for,
+        turns::the_agent_goes_on_after_a_noise_and_signs_of_listening,
+        turns::who_interrupts_the_agent_is_answered_and_the_rest_is_not_said,
         handover::a_refused_refer_becomes_a_bridge,
         handover::a_caller_who_hangs_up_stops_the_bridged_target_ringing,
         handover::a_warm_transfer_is_private_until_the_target_accepts,

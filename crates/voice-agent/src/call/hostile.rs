@@ -202,6 +202,8 @@ impl Operator {
                 | Output::Think(_)
                 | Output::Say(..)
                 | Output::StopSpeaking
+                | Output::PauseSpeaking
+                | Output::ResumeSpeaking
                 | Output::DismissTarget(_)
                 | Output::Audience(_)
                 | Output::End(_) => {}

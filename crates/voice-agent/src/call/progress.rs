@@ -54,6 +54,7 @@ impl Progress {
             | Input::TargetLeft
             | Input::Key { .. }
             | Input::SpeechStarted
+            | Input::SpeechEnded
             | Input::Turn { .. }
             | Input::Replied(_)
             | Input::Spoke(_)
@@ -82,6 +83,8 @@ impl Progress {
             | Output::Think(_)
             | Output::Say(..)
             | Output::StopSpeaking
+            | Output::PauseSpeaking
+            | Output::ResumeSpeaking
             | Output::DismissTarget(_)
             | Output::Audience(_) => {}
         }

@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     behaviour::Behaviour,
-    conversation::{Action, Heard, Key, Reply, TransferRequest, is_yes_or_no},
+    conversation::{
+        Action, Heard, Key, Reply, TransferRequest, expects_answer, is_backchannel, is_noise,
+        is_yes_or_no,
+    },
 };
 
 /// How long an inbound caller's phone gets to open its audio once it can hear us.
@@ -100,6 +103,8 @@ pub(crate) enum Input {
         key: char,
     },
     SpeechStarted,
+    /// The person has fallen silent; what was said is being recognised, and [`Self::Turn`] follows.
+    SpeechEnded,
     /// What the person said; `second` is the second decode, when the agent expected a number.
     Turn {
         first: String,
@@ -143,6 +148,10 @@ pub(crate) enum Output {
     Think(Heard),
     Say(Utterance, String),
     StopSpeaking,
+    /// Fall silent at once, and keep what is not said yet.
+    PauseSpeaking,
+    /// Go on with what was paused, from the beginning of the clause.
+    ResumeSpeaking,
     /// Send the participant `identity` to `target` by REFER.
     Refer {
         identity: String,
@@ -212,14 +221,30 @@ enum Phase {
         until: Instant,
     },
     Thinking,
-    Speaking {
-        utterance: Utterance,
-        then: Next,
+    Speaking(Speech),
+    /// The person speaks over the agent, which is silent until it is known what was said.
+    Interrupted {
+        speech: Speech,
+        /// Whether the agent had come to its end at that moment.
+        finished: bool,
+        /// When the agent goes on without knowing.
+        until: Instant,
     },
     HandingOver(Handover),
     /// A note is being written down; that takes milliseconds.
     Noting,
     Ended,
+}
+
+/// What the agent is saying.
+#[derive(Debug, Clone)]
+struct Speech {
+    utterance: Utterance,
+    /// Whether a mere "yeah" answers it.
+    expects_answer: bool,
+    /// What the person began to say over it and is not known yet.
+    turns: u32,
+    then: Next,
 }
 
 /// An [`Action`] that may be done.
@@ -319,9 +344,9 @@ impl Call {
         match &self.phase {
             Phase::Connecting => self.greet_limit,
             Phase::Answered { greet_at } => Some(*greet_at),
-            Phase::Listening { until } => Some(*until),
+            Phase::Listening { until } | Phase::Interrupted { until, .. } => Some(*until),
             Phase::HandingOver(handover) => handover.poll_timeout(),
-            Phase::Thinking | Phase::Speaking { .. } | Phase::Noting | Phase::Ended => None,
+            Phase::Thinking | Phase::Speaking(_) | Phase::Noting | Phase::Ended => None,
         }
     }
 
@@ -336,11 +361,12 @@ impl Call {
             }
             Phase::Listening { .. } if self.entering => self.think(Heard::KeysEnded),
             Phase::Listening { .. } => self.think(Heard::Silence),
+            Phase::Interrupted { .. } => self.resume(now),
             Phase::HandingOver(handover) => {
                 handover.handle_timeout();
                 self.follow(now);
             }
-            Phase::Thinking | Phase::Speaking { .. } | Phase::Noting | Phase::Ended => {}
+            Phase::Thinking | Phase::Speaking(_) | Phase::Noting | Phase::Ended => {}
         }
     }
 
@@ -373,6 +399,7 @@ impl Call {
             }
             Input::PhoneLeft => self.phone_left(now),
             Input::SpeechStarted => self.speech_started(now),
+            Input::SpeechEnded => self.speech_ended(now),
             Input::Turn { first, second } => self.turn(now, first, second),
             Input::Replied(reply) => self.replied(now, reply),
             Input::Spoke(spoken) => self.spoke(now, spoken),
@@ -445,34 +472,59 @@ impl Call {
             | Phase::Listening { .. }
             | Phase::Thinking
             | Phase::Noting
-            | Phase::Speaking { .. } => self.end(Outcome::PhoneLeft),
+            | Phase::Speaking(_)
+            | Phase::Interrupted { .. } => self.end(Outcome::PhoneLeft),
             Phase::Ended => {}
         }
     }
 
     fn speech_started(&mut self, now: Instant) {
-        let timings = self.settings.behaviour.timings;
         self.early_media = matches!(self.phase, Phase::Connecting);
         match &mut self.phase {
             Phase::Answered { greet_at } => *greet_at = now + TURN_LIMIT,
             Phase::Listening { until } => *until = now + TURN_LIMIT,
-            Phase::Speaking { then, .. } if is_interruptible(then) => {
-                self.outputs.push_back(Output::StopSpeaking);
-                self.phase = Phase::Listening {
-                    until: now + timings.silence_after_interruption,
+            Phase::Speaking(speech) if is_interruptible(&speech.then) => {
+                self.outputs.push_back(Output::PauseSpeaking);
+                speech.turns += 1;
+                self.phase = Phase::Interrupted {
+                    speech: speech.clone(),
+                    finished: false,
+                    until: now + TURN_LIMIT,
                 };
+            }
+            Phase::Interrupted { speech, until, .. } => {
+                speech.turns += 1;
+                *until = now + TURN_LIMIT;
             }
             Phase::HandingOver(_) => self.hand_over(now, Handover::speech_started),
             Phase::Connecting
             | Phase::Thinking
-            | Phase::Speaking { .. }
+            | Phase::Speaking(_)
             | Phase::Noting
             | Phase::Ended => {}
         }
     }
 
+    /// From here on, words are waited for no longer than the behaviour says. Where all was said, what follows may be the
+    /// end of the call, and waits for them.
+    fn speech_ended(&mut self, now: Instant) {
+        let resume_after = self.settings.behaviour.timings.resume_after;
+        if let Phase::Interrupted {
+            finished: false,
+            until,
+            ..
+        } = &mut self.phase
+        {
+            *until = now + resume_after;
+        }
+    }
+
     fn turn(&mut self, now: Instant, first: String, second: Option<String>) {
         if std::mem::take(&mut self.early_media) {
+            return;
+        }
+        if self.goes_on_over(&first, second.as_deref()) {
+            self.resume_after_turn(now);
             return;
         }
         if first.trim().is_empty() {
@@ -486,7 +538,8 @@ impl Call {
                 }
                 Phase::Connecting
                 | Phase::Thinking
-                | Phase::Speaking { .. }
+                | Phase::Speaking(_)
+                | Phase::Interrupted { .. }
                 | Phase::HandingOver(_)
                 | Phase::Noting
                 | Phase::Ended => {}
@@ -498,7 +551,7 @@ impl Call {
             return;
         }
         // Said over the notice of a transfer.
-        if matches!(&self.phase, Phase::Speaking { then, .. } if !is_interruptible(then)) {
+        if matches!(&self.phase, Phase::Speaking(speech) if !is_interruptible(&speech.then)) {
             return;
         }
         if !is_yes_or_no(&first) {
@@ -522,13 +575,17 @@ impl Call {
     fn hear(&mut self, heard: Heard) {
         match &self.phase {
             Phase::Answered { .. } | Phase::Listening { .. } => self.think(heard),
-            Phase::Speaking { then, .. } if is_interruptible(then) => {
+            Phase::Speaking(speech) if is_interruptible(&speech.then) => {
+                self.outputs.push_back(Output::StopSpeaking);
+                self.think(heard);
+            }
+            Phase::Interrupted { .. } => {
                 self.outputs.push_back(Output::StopSpeaking);
                 self.think(heard);
             }
             Phase::Thinking => self.waiting.push_back(heard),
             Phase::Connecting
-            | Phase::Speaking { .. }
+            | Phase::Speaking(_)
             | Phase::HandingOver(_)
             | Phase::Noting
             | Phase::Ended => {}
@@ -584,10 +641,19 @@ impl Call {
     }
 
     fn spoke(&mut self, now: Instant, spoken: Utterance) {
-        match &self.phase {
-            Phase::Speaking { utterance, then } if *utterance == spoken => {
-                let then = then.clone();
+        match &mut self.phase {
+            Phase::Speaking(speech) if speech.utterance == spoken => {
+                let then = speech.then.clone();
                 self.act(now, then);
+            }
+            Phase::Interrupted {
+                speech,
+                finished,
+                until,
+                ..
+            } if speech.utterance == spoken => {
+                *finished = true;
+                *until = now + TURN_LIMIT;
             }
             Phase::HandingOver(_) if spoken == Utterance(self.utterances) => {
                 self.hand_over(now, |handover| handover.spoke(now));
@@ -596,10 +662,60 @@ impl Call {
             | Phase::Answered { .. }
             | Phase::Listening { .. }
             | Phase::Thinking
-            | Phase::Speaking { .. }
+            | Phase::Speaking(_)
+            | Phase::Interrupted { .. }
             | Phase::HandingOver(_)
             | Phase::Noting
             | Phase::Ended => {}
+        }
+    }
+
+    /// Whether the agent says something that these words do not stop: a noise, or a sign of listening.
+    ///
+    /// After the agent's last word a sign of listening is an answer.
+    fn goes_on_over(&self, first: &str, second: Option<&str>) -> bool {
+        let (speech, finished) = if let Phase::Speaking(speech) = &self.phase {
+            (speech, false)
+        } else if let Phase::Interrupted {
+            speech, finished, ..
+        } = &self.phase
+        {
+            (speech, *finished)
+        } else {
+            return false;
+        };
+        let is_listening = |said| !finished && !speech.expects_answer && is_backchannel(said);
+        first.trim().is_empty()
+            || [Some(first), second]
+                .into_iter()
+                .flatten()
+                .all(|said| is_noise(said) || is_listening(said))
+    }
+
+    /// Counts a turn that ends nothing, and goes on when it was the last that was waited for.
+    fn resume_after_turn(&mut self, now: Instant) {
+        if let Phase::Speaking(speech) | Phase::Interrupted { speech, .. } = &mut self.phase {
+            speech.turns = speech.turns.saturating_sub(1);
+            if speech.turns == 0 {
+                self.resume(now);
+            }
+        }
+    }
+
+    /// Goes on with what the person spoke over without wanting to.
+    fn resume(&mut self, now: Instant) {
+        let Phase::Interrupted {
+            speech, finished, ..
+        } = &self.phase
+        else {
+            return;
+        };
+        let (speech, finished) = (speech.clone(), *finished);
+        if finished {
+            self.act(now, speech.then);
+        } else {
+            self.phase = Phase::Speaking(speech);
+            self.outputs.push_back(Output::ResumeSpeaking);
         }
     }
 
@@ -712,7 +828,12 @@ impl Call {
         self.greeted = true;
         self.entering = false;
         let utterance = self.next_utterance();
-        self.phase = Phase::Speaking { utterance, then };
+        self.phase = Phase::Speaking(Speech {
+            utterance,
+            expects_answer: expects_answer(&text),
+            turns: 0,
+            then,
+        });
         self.outputs.push_back(Output::Say(utterance, text));
     }
 

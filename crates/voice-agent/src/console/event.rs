@@ -70,6 +70,10 @@ pub(super) enum Event {
     },
     /// The agent was interrupted.
     StoppedSpeaking,
+    /// Somebody spoke over the agent, which is silent until it is known what was said.
+    Paused,
+    /// It was nothing, and the agent goes on.
+    Resumed,
     /// The operator's rules about a transfer.
     Policy {
         number: String,
@@ -261,6 +265,8 @@ fn lines(event: &Event) -> String {
             text,
         } => line("agent", &format!("(to the target alone) {text}")),
         Event::StoppedSpeaking => line("agent", "(is interrupted)"),
+        Event::Paused => line("agent", "(pauses)"),
+        Event::Resumed => line("agent", "(goes on)"),
         Event::Policy {
             number,
             allowed,

@@ -36,6 +36,9 @@ pub(super) enum Step {
     /// Speak, and tell [`Input::Spoke`].
     Say(Utterance, String),
     StopSpeaking,
+    /// Fall silent, and keep what is not said yet.
+    PauseSpeaking,
+    ResumeSpeaking,
     End(Outcome),
 }
 
@@ -115,6 +118,7 @@ impl Line {
             | Input::PhoneLeft
             | Input::TargetLeft
             | Input::SpeechStarted
+            | Input::SpeechEnded
             | Input::Replied(_)
             | Input::Spoke(_)
             | Input::Noted { .. }
@@ -240,6 +244,8 @@ impl Line {
                     self.steps.push_back(Step::Say(utterance, text));
                 }
                 Output::StopSpeaking => self.steps.push_back(Step::StopSpeaking),
+                Output::PauseSpeaking => self.steps.push_back(Step::PauseSpeaking),
+                Output::ResumeSpeaking => self.steps.push_back(Step::ResumeSpeaking),
                 Output::Refer {
                     target, request, ..
                 } => {

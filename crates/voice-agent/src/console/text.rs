@@ -15,7 +15,7 @@ use super::{
     typed::{HELP, Typed},
 };
 use crate::{
-    call::{Audience, Input, Outcome},
+    call::{Audience, Input, Outcome, Party},
     conversation::{Brain, has_number},
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Talk<'s> {
     brain: Brain,
     screen: &'s mut Screen,
     now: Instant,
+    /// What the caller has heard since the last thought.
+    said: Vec<String>,
 }
 
 impl<'s> Talk<'s> {
@@ -44,6 +46,7 @@ impl<'s> Talk<'s> {
             brain,
             screen,
             now,
+            said: Vec::new(),
         }
     }
 
@@ -167,6 +170,9 @@ impl<'s> Talk<'s> {
                 match step {
                     Step::Show(event) => self.screen.show(&event)?,
                     Step::Think(heard) => {
+                        for words in self.said.drain(..) {
+                            self.brain.said(&words);
+                        }
                         let reply = self.brain.hear(heard).await;
                         let refused = self.brain.take_refusal();
                         self.line.replied(self.now, reply, refused);
@@ -174,8 +180,13 @@ impl<'s> Talk<'s> {
                     Step::Say(utterance, text) => {
                         let spoken = self.now + duration(&text);
                         self.line.schedule(spoken, Input::Spoke(utterance));
+                        if self.line.party() == Party::Caller {
+                            self.said.push(text);
+                        }
                     }
                     Step::StopSpeaking => self.line.unschedule_speech(),
+                    // All has been said before anybody can type.
+                    Step::PauseSpeaking | Step::ResumeSpeaking => {}
                     Step::End(outcome) => return Ok(Some(outcome)),
                 }
             }

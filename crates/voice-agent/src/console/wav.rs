@@ -12,7 +12,7 @@ use std::{
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 use speech::{HEARING_RATE, Pcm, resample};
 use tokio::{
-    sync::mpsc,
+    sync::mpsc::{self, error::TryRecvError},
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
@@ -27,6 +27,7 @@ use crate::{
     audio::SPEAKING_RATE,
     call::{Audience, Direction, Input, Outcome, Party, Utterance},
     conversation::{Brain, Heard, Reply},
+    delivery::{Clip, Delivery},
     ears::{Attention, EarEvent, Ears},
     voice::Voice,
 };
@@ -181,41 +182,103 @@ impl Caller {
 /// The agent's mouth.
 #[derive(Default)]
 struct Mouth {
-    speaking: Option<(Utterance, mpsc::Receiver<Pcm>)>,
-    samples: VecDeque<i16>,
+    /// The utterance that is being said, or was said last.
+    speaking: Option<Speaking>,
+    paused: bool,
+}
+
+struct Speaking {
+    utterance: Utterance,
+    pieces: mpsc::Receiver<Clip>,
+    delivery: Delivery,
+    /// Whether all pieces have come.
+    complete: bool,
+    /// Whether all of it was said.
+    over: bool,
+    /// Whether it is said to the caller, not to the transfer target in private.
+    to_caller: bool,
 }
 
 impl Mouth {
-    /// Puts the next 10 ms into `frame`, and returns what was said to its end by that.
-    fn speak(&mut self, frame: &mut [i16]) -> Option<Utterance> {
-        let (utterance, pieces) = self.speaking.as_mut()?;
-        let mut is_all = false;
-        while self.samples.len() <= frame.len() && !is_all {
-            match pieces.try_recv() {
-                Ok(piece) => self.samples.extend(resample(&piece, SPEAKING_RATE).samples),
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => is_all = true,
-            }
-        }
-        let fitting = frame.len().min(self.samples.len());
-        for (place, sample) in frame.iter_mut().zip(self.samples.drain(..fitting)) {
-            *place = sample;
-        }
-        if !is_all || !self.samples.is_empty() {
-            return None;
-        }
-        let spoken = *utterance;
-        self.stop();
-        Some(spoken)
+    fn begin(&mut self, utterance: Utterance, pieces: mpsc::Receiver<Clip>, to_caller: bool) {
+        self.paused = false;
+        self.speaking = Some(Speaking {
+            utterance,
+            pieces,
+            delivery: Delivery::default(),
+            complete: false,
+            over: false,
+            to_caller,
+        });
     }
 
-    fn stop(&mut self) {
-        *self = Self::default();
+    fn is_speaking(&self) -> bool {
+        self.speaking
+            .as_ref()
+            .is_some_and(|speaking| !speaking.over)
+    }
+
+    /// Puts the next 10 ms into `frame`, and returns what was said to its end by that.
+    fn speak(&mut self, now: Instant, frame: &mut [i16]) -> Option<Utterance> {
+        let paused = self.paused;
+        let speaking = self.speaking.as_mut().filter(|speaking| !speaking.over)?;
+        if !paused {
+            speaking.take(false);
+            if let Some(samples) = speaking.delivery.next_frame() {
+                frame.copy_from_slice(&samples);
+                speaking.delivery.queued(now);
+                speaking.take(false);
+            }
+        }
+        speaking.over = speaking.complete && speaking.delivery.next_frame().is_none();
+        speaking.over.then_some(speaking.utterance)
+    }
+
+    /// Returns whether something was being said.
+    fn pause(&mut self, now: Instant) -> bool {
+        let Some(speaking) = self.speaking.as_mut().filter(|speaking| !speaking.over) else {
+            return false;
+        };
+        speaking.take(true);
+        speaking.delivery.pause(now);
+        self.paused = true;
+        true
+    }
+
+    /// Returns whether there is something that goes on.
+    fn resume(&mut self) -> bool {
+        std::mem::take(&mut self.paused) && self.is_speaking()
+    }
+
+    /// Ends the utterance, and returns what the caller has heard of it.
+    fn conclude(&mut self, now: Instant) -> Option<String> {
+        self.paused = false;
+        let speaking = self.speaking.take()?;
+        speaking.to_caller.then(|| speaking.delivery.words(now))
+    }
+}
+
+impl Speaking {
+    /// Takes pieces that have come: all of them, or as many as the next frame needs.
+    fn take(&mut self, all: bool) {
+        while !self.complete && (all || self.delivery.next_frame().is_none()) {
+            match self.pieces.try_recv() {
+                Ok(clip) => {
+                    let pcm = resample(&clip.pcm, SPEAKING_RATE);
+                    self.delivery.take(Clip { pcm, ..clip });
+                }
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => self.complete = true,
+            }
+        }
     }
 }
 
 /// An answer of the conversation, and whom its rules refused.
 type Answer = (Reply, Option<(PhoneNumber, Refusal)>);
+
+/// What the caller has heard of the agent since the thought before, and what is to be thought about.
+type Thought = (Vec<String>, Heard);
 
 /// A call by audio files.
 pub(super) struct Talk<'s> {
@@ -231,7 +294,9 @@ pub(super) struct Talk<'s> {
     voice: Voice,
     to_ears: mpsc::Sender<Vec<i16>>,
     heard: mpsc::Receiver<EarEvent>,
-    to_brain: mpsc::Sender<Heard>,
+    /// What the caller has heard since the last thought.
+    said: Vec<String>,
+    to_brain: mpsc::Sender<Thought>,
     answers: mpsc::Receiver<Answer>,
     /// The ears and the brain; they end with this.
     _tasks: JoinSet<()>,
@@ -274,6 +339,7 @@ impl<'s> Talk<'s> {
             recording,
             attention,
             voice: agent.voice,
+            said: Vec::new(),
             to_ears,
             heard,
             to_brain,
@@ -316,20 +382,37 @@ impl<'s> Talk<'s> {
                 Step::Show(event) => self.screen.show(&event)?,
                 Step::Think(heard) => {
                     self.thinking = true;
-                    let sent = self.to_brain.send(heard).await;
+                    self.conclude_speech();
+                    let thought = (std::mem::take(&mut self.said), heard);
+                    let sent = self.to_brain.send(thought).await;
                     sent.expect("the conversation lasts as long as the call");
                 }
                 Step::Say(utterance, text) => {
                     self.agent_first = false;
                     self.attention.agent_speaks(true);
+                    self.conclude_speech();
                     let pieces = self.voice.sentences(&text);
-                    self.mouth.speaking = Some((utterance, pieces));
+                    let to_caller = self.line.party() == Party::Caller;
+                    self.mouth.begin(utterance, pieces, to_caller);
                 }
                 Step::StopSpeaking => {
-                    if self.mouth.speaking.is_some() {
-                        self.mouth.stop();
+                    let was_speaking = self.mouth.is_speaking();
+                    self.conclude_speech();
+                    if was_speaking {
                         self.attention.agent_speaks(false);
                         self.screen.show(&Event::StoppedSpeaking)?;
+                    }
+                }
+                Step::PauseSpeaking => {
+                    if self.mouth.pause(Instant::now()) {
+                        self.attention.agent_speaks(false);
+                        self.screen.show(&Event::Paused)?;
+                    }
+                }
+                Step::ResumeSpeaking => {
+                    if self.mouth.resume() {
+                        self.attention.agent_speaks(true);
+                        self.screen.show(&Event::Resumed)?;
                     }
                 }
                 Step::End(outcome) => return Ok(Some(outcome)),
@@ -342,7 +425,7 @@ impl<'s> Talk<'s> {
     fn frame(&mut self, now: Instant) -> Result<(), ConsoleError> {
         let audience = self.line.audience();
         let mut frame = [0; SPOKEN];
-        let spoken = self.mouth.speak(&mut frame);
+        let spoken = self.mouth.speak(now, &mut frame);
         match audience {
             Audience::Caller if !(self.line.rings() && self.hold.rings) => self.held = 0,
             Audience::Caller | Audience::Target => self.hold(&mut frame),
@@ -372,6 +455,11 @@ impl<'s> Talk<'s> {
         Ok(())
     }
 
+    /// Remembers for the conversation what has been heard of the last utterance, which has ended.
+    fn conclude_speech(&mut self) {
+        self.said.extend(self.mouth.conclude(Instant::now()));
+    }
+
     fn hold(&mut self, frame: &mut [i16]) {
         let sound = self
             .hold
@@ -392,7 +480,7 @@ impl<'s> Talk<'s> {
 
     /// Whether nobody but the caller has anything to do.
     fn is_callers_turn(&self) -> bool {
-        let nobody_does = self.mouth.speaking.is_none() && !self.thinking && !self.hearing;
+        let nobody_does = !self.mouth.is_speaking() && !self.thinking && !self.hearing;
         nobody_does && !self.agent_first && self.line.next_due().is_none()
     }
 
@@ -402,6 +490,7 @@ impl<'s> Talk<'s> {
                 self.hearing = true;
                 Input::SpeechStarted
             }
+            EarEvent::SpeechEnded => Input::SpeechEnded,
             EarEvent::Turn { first, second, .. } => {
                 self.hearing = false;
                 Input::Turn { first, second }
@@ -414,11 +503,14 @@ impl<'s> Talk<'s> {
 /// The conversation, one thought at a time, in the order in which they come.
 async fn think(
     mut brain: Brain,
-    mut heard: mpsc::Receiver<Heard>,
+    mut thoughts: mpsc::Receiver<Thought>,
     answers: mpsc::Sender<Answer>,
     attention: Attention,
 ) {
-    while let Some(heard) = heard.recv().await {
+    while let Some((said, heard)) = thoughts.recv().await {
+        for words in said {
+            brain.said(&words);
+        }
         let reply = brain.hear(heard).await;
         attention.expect_number(brain.expects_number());
         if answers.send((reply, brain.take_refusal())).await.is_err() {
@@ -507,32 +599,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_over_with_its_last_sample_and_stops_at_once() {
+    fn what_is_said_is_over_with_its_last_sample_and_keeps_what_is_paused() {
+        let start = Instant::now();
         let (pieces, receiver) = mpsc::channel(2);
-        let piece = Pcm {
-            sample_rate: SPEAKING_RATE,
-            samples: vec![7; SPOKEN * 3 / 2],
+        let clip = |begins: Option<&str>| Clip {
+            pcm: Pcm {
+                sample_rate: SPEAKING_RATE,
+                samples: vec![7; SPOKEN],
+            },
+            begins: begins.map(str::to_owned),
+            ends: begins.is_none(),
         };
-        pieces.try_send(piece.clone()).unwrap();
-        let mut mouth = Mouth {
-            speaking: Some((Utterance(1), receiver)),
-            samples: VecDeque::new(),
-        };
+        pieces.try_send(clip(Some("Hello."))).unwrap();
+        let mut mouth = Mouth::default();
+        mouth.begin(Utterance(1), receiver, true);
         let mut frame = [0; SPOKEN];
-        assert_eq!(mouth.speak(&mut frame), None);
+        assert_eq!(mouth.speak(start, &mut frame), None);
         assert_eq!(frame, [7; SPOKEN]);
-        pieces.try_send(piece).unwrap();
-        drop(pieces);
-        assert_eq!(mouth.speak(&mut frame), None);
-        assert_eq!(frame, [7; SPOKEN], "pieces join without a gap");
-        assert_eq!(mouth.speak(&mut frame), Some(Utterance(1)));
 
-        let (_pieces, receiver) = mpsc::channel(1);
-        mouth.speaking = Some((Utterance(2), receiver));
-        mouth.samples.extend([7; SPOKEN]);
-        mouth.stop();
-        let mut frame = [0; SPOKEN];
-        assert_eq!(mouth.speak(&mut frame), None);
-        assert_eq!(frame, [0; SPOKEN]);
+        pieces.try_send(clip(None)).unwrap();
+        drop(pieces);
+        assert!(mouth.pause(start + FRAME));
+        frame = [0; SPOKEN];
+        assert_eq!(mouth.speak(start + FRAME, &mut frame), None);
+        assert_eq!(frame, [0; SPOKEN], "it is silent meanwhile");
+        assert!(mouth.resume());
+
+        let ends = (1..100).find(|tick| mouth.speak(start + FRAME * *tick, &mut frame).is_some());
+        assert!(ends.is_some());
+        assert!(!mouth.is_speaking());
+        let heard = mouth.conclude(start + FRAME * 200);
+        assert_eq!(heard.as_deref(), Some("Hello."));
     }
 }

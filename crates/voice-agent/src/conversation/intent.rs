@@ -55,6 +55,52 @@ impl Intent {
     }
 }
 
+/// Whether a sentence says only, and any number of times, what a listener says to one who goes on speaking.
+pub(super) fn is_backchannel(text: &str) -> bool {
+    let sentence = Sentence::new(text);
+    let mut rest = sentence.padded.trim();
+    let is_empty = rest.is_empty();
+    while !rest.is_empty() {
+        let (word, others) = rest.split_once(' ').unwrap_or((rest, ""));
+        if is_hum(word) {
+            rest = others;
+            continue;
+        }
+        let follows = |phrase: &&str| {
+            rest.strip_prefix(*phrase)
+                .filter(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        let Some(after) = BACKCHANNEL.iter().find_map(follows) else {
+            return false;
+        };
+        rest = after.trim_start();
+    }
+    !is_empty
+}
+
+/// "mm", "hm", "mmmhm", however it is spelled.
+fn is_hum(word: &str) -> bool {
+    word.chars().all(|c| matches!(c, 'm' | 'h'))
+}
+
+const BACKCHANNEL: &[&str] = &[
+    "uh huh",
+    "aha",
+    "ah",
+    "oh",
+    "yeah",
+    "yep",
+    "yup",
+    "okay",
+    "ok",
+    "right",
+    "i see",
+    "sure",
+    "alright",
+    "all right",
+    "got it",
+];
+
 /// Asking for somebody else. `transfer` in any form counts too.
 const TRANSFER: &[&str] = &[
     "connect me",
@@ -478,6 +524,55 @@ mod tests {
                 "Can you say that again?",
             ],
         );
+    }
+
+    #[test]
+    fn listeners_say_little() {
+        for text in [
+            "Mm-hmm.",
+            "Mm-hm",
+            "Mhm.",
+            "MMMHM.",
+            "M-H-M",
+            "HM, okay.",
+            "Uh-huh.",
+            "Uh huh, uh huh.",
+            "Yeah.",
+            "Yeah, yeah.",
+            "Okay.",
+            "OK, right.",
+            "Right.",
+            "I see.",
+            "Oh, okay, I see.",
+            "All right.",
+            "Hmm.",
+            "Oh.",
+            "Got it.",
+            "Sure, okay.",
+        ] {
+            assert!(is_backchannel(text), "{text:?}");
+        }
+        for text in [
+            "",
+            "...",
+            "Yes.",
+            "No.",
+            "Yeah, transfer me.",
+            "Okay, bye.",
+            "Right now?",
+            "Huh?",
+            "I see a problem.",
+            "Okay, stop.",
+            "Sure thing, but wait.",
+            "What?",
+            "Sorry?",
+            "Rightly so.",
+            "That's right, and my number is five.",
+            "Hello?",
+            "Thank you.",
+        ] {
+            assert!(!is_backchannel(text), "{text:?}");
+        }
     }
 
     #[test]

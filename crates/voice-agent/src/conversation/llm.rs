@@ -61,6 +61,7 @@ pub struct LlmBrain {
     model: String,
     policy: DialoguePolicy,
     settings: PolicySettings,
+    /// What the person has said, and what the person has heard of us.
     history: Vec<ChatCompletionRequestMessage>,
 }
 
@@ -122,6 +123,13 @@ impl LlmBrain {
         self.policy.expects_number()
     }
 
+    pub(super) fn said(&mut self, words: &str) {
+        self.policy.said(words);
+        if !words.is_empty() {
+            self.remember(ChatCompletionRequestAssistantMessage::from(words));
+        }
+    }
+
     pub(super) async fn hear(&mut self, heard: Heard) -> Reply {
         let reply = match &heard {
             Heard::Turn { first, .. } if !self.policy.has_the_say(&heard) => {
@@ -142,7 +150,9 @@ impl LlmBrain {
             | Heard::Noted { .. }
             | Heard::TransferUnconfirmed(_) => self.policy.hear(heard.clone()),
         };
-        self.remember(heard, &reply);
+        if let Heard::Turn { first, .. } = heard {
+            self.remember(ChatCompletionRequestUserMessage::from(first));
+        }
         reply
     }
 
@@ -258,15 +268,8 @@ impl LlmBrain {
         Ok(Answer { text, tool })
     }
 
-    fn remember(&mut self, heard: Heard, reply: &Reply) {
-        if let Heard::Turn { first, .. } = heard {
-            self.history
-                .push(ChatCompletionRequestUserMessage::from(first).into());
-        }
-        if let Some(said) = &reply.say {
-            self.history
-                .push(ChatCompletionRequestAssistantMessage::from(said.as_str()).into());
-        }
+    fn remember(&mut self, message: impl Into<ChatCompletionRequestMessage>) {
+        self.history.push(message.into());
         let surplus = self.history.len().saturating_sub(HISTORY);
         self.history.drain(..surplus);
     }

@@ -30,6 +30,9 @@ const ENTER: &str = "Please enter the number on your keypad, starting with the c
 
 const NOTICE: &str = "Sure, I am transferring you now. One moment please.";
 
+/// The last words to a person who says nothing.
+pub(super) const NOBODY_THERE: &str = "I cannot hear you, so I will hang up. Goodbye.";
+
 const CALL_BACK: &str = "Shall I ask them to call you back?";
 
 const ASK_FOR_MESSAGE: &str = "What should I tell them? If there is nothing to tell, just say no.";
@@ -66,6 +69,8 @@ pub struct DialoguePolicy {
     misunderstandings: u32,
     silences: u32,
     last_said: String,
+    /// Whether the person spoke before the number in [`State::Confirm`] was read back to its end.
+    is_half_read: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +119,7 @@ impl DialoguePolicy {
             misunderstandings: 0,
             silences: 0,
             last_said: String::new(),
+            is_half_read: false,
         }
     }
 
@@ -162,6 +168,13 @@ impl DialoguePolicy {
                     Intent::DoNotTransfer | Intent::Cancel | Intent::Nothing
                 ) || matches!(wish, Wish::Department(_))
             }
+        }
+    }
+
+    /// Learns what of its last answer the person has heard.
+    pub(super) fn said(&mut self, words: &str) {
+        if let State::Confirm { number } = &self.state {
+            self.is_half_read = !words.contains(&read_back(number));
         }
     }
 
@@ -240,6 +253,9 @@ impl DialoguePolicy {
             }
             (State::Confirm { number }, Key::ONE) => {
                 let number = number.clone();
+                if self.is_half_read {
+                    return ask_for_yes(&number);
+                }
                 self.confirmed(number)
             }
             (State::Confirm { .. }, Key::TWO) => self.rejected(),
@@ -397,7 +413,7 @@ impl DialoguePolicy {
         self.silences += 1;
         if self.silences >= self.settings.behaviour.timings.silences {
             return Reply {
-                say: Some("I cannot hear you, so I will hang up. Goodbye.".to_owned()),
+                say: Some(NOBODY_THERE.to_owned()),
                 then: Action::HangUp,
             };
         }
@@ -683,11 +699,12 @@ impl DialoguePolicy {
             (Reading::Unusable { .. } | Reading::Contradiction, _) => {
                 self.misunderstood("Sorry. Please say the whole number again, digit by digit.")
             }
-            (_, Intent::Yes) => self.confirmed(number),
+            (_, Intent::Yes) if !self.is_half_read => self.confirmed(number),
             (_, Intent::No) => self.rejected(),
             (
                 _,
-                Intent::Transfer
+                Intent::Yes
+                | Intent::Transfer
                 | Intent::DoNotTransfer
                 | Intent::Cancel
                 | Intent::Repeat
@@ -698,10 +715,7 @@ impl DialoguePolicy {
                 | Intent::Help
                 | Intent::Other
                 | Intent::Nothing,
-            ) => listen(format!(
-                "I have {}. Please say yes if that is right, or no.",
-                read_back(&number)
-            )),
+            ) => ask_for_yes(&number),
         }
     }
 
@@ -874,6 +888,13 @@ fn listen(say: impl Into<String>) -> Reply {
         say: Some(say.into()),
         then: Action::Listen,
     }
+}
+
+fn ask_for_yes(number: &PhoneNumber) -> Reply {
+    listen(format!(
+        "I have {}. Please say yes if that is right, or no.",
+        read_back(number)
+    ))
 }
 
 fn goodbye() -> Reply {

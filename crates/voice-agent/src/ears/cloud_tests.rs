@@ -32,7 +32,7 @@ fn openai(server: &Server) -> Stt {
 fn firsts(events: &[EarEvent]) -> Vec<String> {
     let firsts = events.iter().filter_map(|event| match event {
         EarEvent::Turn { first, .. } => Some(first.clone()),
-        EarEvent::SpeechStarted => None,
+        EarEvent::SpeechStarted | EarEvent::SpeechEnded => None,
     });
     firsts.collect()
 }
@@ -53,6 +53,7 @@ async fn a_turn_is_what_deepgram_heard() {
     let events = heard_by(ears, 1, &[SENTENCE]).await;
     let [
         EarEvent::SpeechStarted,
+        EarEvent::SpeechEnded,
         EarEvent::Turn {
             first,
             second,

@@ -201,6 +201,9 @@ fn reason(event: &WorkerEvent) -> Option<String> {
         WorkerEvent::Registered
         | WorkerEvent::Says { .. }
         | WorkerEvent::Spoke
+        | WorkerEvent::Pauses
+        | WorkerEvent::GoesOn
+        | WorkerEvent::StoppedSpeaking
         | WorkerEvent::TransferConnected
         | WorkerEvent::ParticipantLeft => return None,
     };

@@ -7,7 +7,7 @@ use transfer_core::{
 
 use super::*;
 use crate::{
-    behaviour::{HELLO_WAIT, KEY_PAUSE, SILENCE, SILENCE_AFTER_INTERRUPTION},
+    behaviour::{HELLO_WAIT, KEY_PAUSE, RESUME_AFTER, SILENCE, SILENCE_AFTER_INTERRUPTION},
     call::handover::{HANDOVER_LIMIT, VERDICT_LIMIT},
 };
 
@@ -225,42 +225,243 @@ fn a_person_who_says_nothing_is_noticed() {
 
 #[test]
 fn a_person_who_speaks_over_the_agent_stops_it_and_is_heard() {
-    let mut call = TestCall::listening();
-    call.reply_to("What can you do?", Some("I can do a lot."), Action::Listen);
-    call.outputs();
+    let mut call = TestCall::speaking("I can do a lot.");
 
     call.handle(Input::SpeechStarted);
-    assert_eq!(call.outputs(), [Output::StopSpeaking]);
+    assert_eq!(call.outputs(), [Output::PauseSpeaking]);
     call.handle(turn("Transfer me."));
-    assert_eq!(call.outputs(), [Output::Think(heard("Transfer me."))]);
+    assert_eq!(
+        call.outputs(),
+        [Output::StopSpeaking, Output::Think(heard("Transfer me."))]
+    );
 }
 
 #[test]
-fn a_cough_that_stopped_the_agent_leaves_no_long_silence() {
+fn a_noise_leaves_no_long_silence() {
     let mut call = TestCall::listening();
-    call.reply_to("What can you do?", Some("I can do a lot."), Action::Listen);
-    call.outputs();
     call.handle(Input::SpeechStarted);
     call.handle(turn(" "));
-    call.outputs();
+    call.elapse(SILENCE_AFTER_INTERRUPTION - Duration::from_millis(1));
+    assert_eq!(call.outputs(), []);
 
-    call.elapse(SILENCE_AFTER_INTERRUPTION);
+    call.elapse(Duration::from_millis(1));
 
     assert_eq!(call.outputs(), [Output::Think(Heard::Silence)]);
 }
 
 #[test]
-fn an_utterance_that_was_stopped_does_not_count_as_spoken() {
-    let mut call = TestCall::listening();
-    call.reply_to("Bye.", Some("Goodbye."), Action::HangUp);
+fn the_agent_goes_on_after_a_noise_and_after_what_listeners_say() {
+    for (says, said, goes_on) in [
+        ("We open at nine, every day.", "", true),
+        ("We open at nine, every day.", " [BLANK_AUDIO]", true),
+        ("We open at nine, every day.", "Mm-hm.", true),
+        ("We open at nine, every day.", "Yeah, okay.", true),
+        ("We open at nine, every day.", "Yes.", false),
+        ("We open at nine, every day.", "Okay, bye.", false),
+        ("You said five. Is that right?", "", true),
+        ("You said five. Is that right?", "Yeah.", false),
+        ("You said five. Is that right?", "Right.", false),
+        (
+            "I have five. Please say yes if that is right, or no.",
+            "Mm-hm.",
+            false,
+        ),
+    ] {
+        let mut call = TestCall::speaking(says);
+        call.handle(Input::SpeechStarted);
+        call.outputs();
+
+        call.handle(turn(said));
+
+        let expected = if goes_on {
+            vec![Output::ResumeSpeaking]
+        } else {
+            vec![Output::StopSpeaking, Output::Think(heard(said))]
+        };
+        assert_eq!(call.outputs(), expected, "{says:?}, {said:?}");
+        if goes_on {
+            call.spoke();
+            call.elapse(SILENCE);
+            assert_eq!(call.outputs(), [Output::Think(Heard::Silence)]);
+        }
+    }
+}
+
+#[test]
+fn the_agent_goes_on_only_when_all_that_was_begun_over_it_is_heard() {
+    let mut call = TestCall::speaking("I can do a lot.");
+    call.handle(Input::SpeechStarted);
+    call.handle(Input::SpeechStarted);
+    call.handle(turn("Mm-hm."));
+    assert_eq!(call.outputs(), [Output::PauseSpeaking]);
+
+    call.handle(turn(""));
+
+    assert_eq!(call.outputs(), [Output::ResumeSpeaking]);
+}
+
+#[test]
+fn a_turn_that_never_comes_does_not_silence_the_agent_for_good() {
+    let mut call = TestCall::speaking("I can do a lot.");
+    call.handle(Input::SpeechStarted);
     call.outputs();
-    let goodbye = call.spoken_last;
+
+    call.elapse(TURN_LIMIT);
+
+    assert_eq!(call.outputs(), [Output::ResumeSpeaking]);
+}
+
+#[test]
+fn words_that_come_late_stop_the_agent_once_more() {
+    for (behaviour, wait) in [
+        ("", RESUME_AFTER),
+        ("[timings]\nresume_after = 0.5", Duration::from_millis(500)),
+    ] {
+        let mut call = TestCall::speaking("I can do a lot.");
+        call.call.settings.behaviour = Behaviour::parse(behaviour).unwrap();
+        call.handle(Input::SpeechStarted);
+        call.elapse(Duration::from_secs(6));
+        call.handle(Input::SpeechEnded);
+        assert_eq!(call.outputs(), [Output::PauseSpeaking]);
+        call.elapse(wait - Duration::from_millis(1));
+        assert_eq!(call.outputs(), []);
+        call.elapse(Duration::from_millis(1));
+        assert_eq!(call.outputs(), [Output::ResumeSpeaking]);
+
+        call.handle(turn("Transfer me."));
+
+        assert_eq!(
+            call.outputs(),
+            [Output::StopSpeaking, Output::Think(heard("Transfer me."))]
+        );
+    }
+}
+
+#[test]
+fn a_noise_that_is_late_does_not_resume_over_the_person() {
+    let mut call = TestCall::speaking("I can do a lot.");
+    call.handle(Input::SpeechStarted);
+    call.handle(Input::SpeechEnded);
+    call.elapse(RESUME_AFTER);
+    call.handle(Input::SpeechStarted);
+    call.outputs();
+
+    call.handle(turn(""));
+    assert_eq!(call.outputs(), []);
+    call.handle(Input::SpeechEnded);
+    call.handle(turn("Mm-hm."));
+
+    assert_eq!(call.outputs(), [Output::ResumeSpeaking]);
+}
+
+#[test]
+fn what_the_second_recognition_understood_is_no_noise() {
+    for (second, expected) in [
+        ("Transfer me.", Output::StopSpeaking),
+        ("Mm-hm.", Output::ResumeSpeaking),
+    ] {
+        let mut call = TestCall::speaking("I can do a lot.");
+        call.handle(Input::SpeechStarted);
+        call.outputs();
+
+        call.handle(Input::Turn {
+            first: "Mm.".to_owned(),
+            second: Some(second.to_owned()),
+        });
+
+        assert_eq!(call.outputs()[0], expected, "{second}");
+    }
+}
+
+#[test]
+fn who_gives_a_sign_of_life_is_not_hung_up_on() {
+    let mut call = TestCall::listening();
+    let last_words = "I cannot hear you, so I will hang up. Goodbye.";
+    call.reply_to("Hm?", Some(last_words), Action::HangUp);
+    call.outputs();
     call.handle(Input::SpeechStarted);
 
-    // It had ended at the same moment.
-    call.handle(Input::Spoke(goodbye));
+    call.handle(turn("Okay."));
 
-    assert_eq!(call.outputs(), [Output::StopSpeaking]);
+    let thinks = Output::Think(heard("Okay."));
+    assert_eq!(
+        call.outputs(),
+        [Output::PauseSpeaking, Output::StopSpeaking, thinks]
+    );
+}
+
+#[test]
+fn an_okay_to_what_has_been_said_in_full_is_an_answer() {
+    let mut call = TestCall::speaking("We open at nine, every day.");
+    call.handle(Input::SpeechStarted);
+    call.spoke();
+    call.outputs();
+
+    call.handle(turn("Okay."));
+
+    let thinks = Output::Think(heard("Okay."));
+    assert_eq!(call.outputs(), [Output::StopSpeaking, thinks]);
+}
+
+#[test]
+fn a_backchannel_that_began_before_the_agent_spoke_does_not_stop_it() {
+    let mut call = TestCall::speaking("I can do a lot.");
+
+    call.handle(turn("Okay."));
+    assert_eq!(call.outputs(), []);
+    call.handle(turn("Transfer me."));
+
+    assert_eq!(
+        call.outputs(),
+        [Output::StopSpeaking, Output::Think(heard("Transfer me."))]
+    );
+}
+
+#[test]
+fn a_key_pressed_over_the_agent_is_answered_though_somebody_speaks() {
+    let mut call = TestCall::speaking("I can do a lot.");
+    call.handle(Input::SpeechStarted);
+    call.outputs();
+
+    call.handle(key('0'));
+
+    let expected = [Output::StopSpeaking, Output::Think(pressed('0'))];
+    assert_eq!(call.outputs(), expected);
+}
+
+#[test]
+fn a_goodbye_that_had_ended_as_the_person_spoke_waits_for_the_words() {
+    for (said, expected) in [
+        ("", Output::End(Outcome::AgentHungUp)),
+        (
+            "Wait, transfer me.",
+            Output::Think(heard("Wait, transfer me.")),
+        ),
+    ] {
+        let mut call = TestCall::listening();
+        call.reply_to("Bye.", Some("Goodbye."), Action::HangUp);
+        call.outputs();
+        call.handle(Input::SpeechStarted);
+        call.handle(Input::SpeechEnded);
+        call.spoke();
+        call.elapse(RESUME_AFTER);
+        assert_eq!(call.outputs(), [Output::PauseSpeaking]);
+
+        call.handle(turn(said));
+
+        assert_eq!(call.outputs().last(), Some(&expected));
+    }
+}
+
+#[test]
+fn a_person_who_hangs_up_over_the_agent_has_hung_up() {
+    let mut call = TestCall::speaking("I can do a lot.");
+    call.handle(Input::SpeechStarted);
+    call.outputs();
+
+    call.handle(Input::PhoneLeft);
+
+    assert_eq!(call.outputs(), [Output::End(Outcome::PhoneLeft)]);
 }
 
 #[test]
@@ -728,6 +929,14 @@ impl TestCall {
         call.outputs();
         call.spoke();
         assert_eq!(call.outputs(), []);
+        call
+    }
+
+    /// The agent is answering.
+    fn speaking(text: &str) -> Self {
+        let mut call = Self::listening();
+        call.reply_to("What can you do?", Some(text), Action::Listen);
+        assert_eq!(call.said(), [text]);
         call
     }
 

@@ -211,6 +211,7 @@ async fn an_answer_is_spoken_and_the_talk_so_far_is_sent() {
     let reply = brain.hear(turn("When do you open?")).await;
     assert_eq!(reply.say.as_deref(), Some("We open at nine."));
     assert_eq!(reply.then, Action::Listen);
+    brain.said("We open at nine.");
     brain.hear(turn("And on Sundays?")).await;
 
     let requests = server.requests();
@@ -251,6 +252,41 @@ async fn an_answer_is_spoken_and_the_talk_so_far_is_sent() {
             ("user", "When do you open?"),
             ("assistant", "We open at nine."),
             ("user", "And on Sundays?"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_model_is_told_only_what_the_person_has_heard() {
+    let answer = || Script::Events(says(&["We open at nine, on Sundays at ten."]));
+    let server = Server::start(vec![answer(), answer(), answer(), answer()]).await;
+    let mut brain = server.brain();
+    // What the call says by itself.
+    brain.said("Hello, this is Ada.");
+    brain.hear(turn("When do you open?")).await;
+    // Interrupted in the middle, then before the first word.
+    brain.said("We open at nine,");
+    brain.hear(turn("Where?")).await;
+    brain.said("");
+    brain.hear(turn("I mean, where are you?")).await;
+    // The answer to this was not said at all, because the person went on.
+    brain.hear(turn("And when?")).await;
+
+    let (_, body) = &server.requests()[3];
+    let messages = body["messages"].as_array().unwrap();
+    let messages = messages.iter().skip(1).map(|message| {
+        let text = |key: &str| message[key].as_str().unwrap();
+        (text("role"), text("content"))
+    });
+    assert_eq!(
+        messages.collect::<Vec<_>>(),
+        [
+            ("assistant", "Hello, this is Ada."),
+            ("user", "When do you open?"),
+            ("assistant", "We open at nine,"),
+            ("user", "Where?"),
+            ("user", "I mean, where are you?"),
+            ("user", "And when?"),
         ]
     );
 }

@@ -513,6 +513,48 @@ fn nobody_is_transferred_against_their_will() {
 }
 
 #[test]
+fn a_yes_into_the_middle_of_the_number_confirms_nothing() {
+    const QUESTION: &str = "You said plus one, two zero two, five five five, zero one four three.";
+    let asked = || {
+        let mut policy = policy();
+        policy.hear(turn("Transfer me to +1 202 555 0143."));
+        policy
+    };
+    for (heard, confirms) in [
+        ("", false),
+        ("You said plus one, two zero two, five", false),
+        (QUESTION, true),
+        (
+            "You said plus one, two zero two, five five five, zero one four three. Is that",
+            true,
+        ),
+    ] {
+        for yes in [turn("Yes."), Heard::Key(Key::ONE)] {
+            let mut policy = asked();
+            policy.said(heard);
+            let reply = policy.hear(yes.clone());
+            assert_eq!(
+                matches!(reply.then, Action::Transfer(_)),
+                confirms,
+                "{heard:?}, {yes:?}"
+            );
+            if confirms {
+                continue;
+            }
+            let question = reply.say.unwrap();
+            assert!(question.starts_with("I have plus one"), "{question}");
+            policy.said(&question);
+            let reply = policy.hear(yes);
+            assert!(matches!(reply.then, Action::Transfer(_)), "{reply:?}");
+        }
+    }
+    let mut policy = asked();
+    policy.said("You said plus");
+    let reply = policy.hear(turn("No."));
+    assert!(reply.say.unwrap().contains("say the whole number again"));
+}
+
+#[test]
 fn only_a_yes_confirms() {
     let question = "I have plus one, five five five, zero zero zero, one two three four. Please say yes if that is right, or no.";
     check(

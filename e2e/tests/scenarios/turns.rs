@@ -1,0 +1,224 @@
+//! The person makes itself heard while the agent speaks.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use e2e::{
+    call::Call,
+    phone::PhoneSettings,
+    wait::{LIMIT, Unmet, wait_for_condition},
+    words::share_understood,
+    worker::WorkerEvent,
+    world::World,
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinSet,
+};
+
+use crate::transfer::UNDERSTOOD;
+
+/// What the agent is saying, half a minute of it.
+const SENTENCES: [&str; 5] = [
+    "Hello, this is Ada of Example Travel, and it is nice to talk to you.",
+    "We sell train tickets to every large city in Europe, and to many small villages in the mountains.",
+    "Our office is open from Monday to Friday, and on Saturday in the morning.",
+    "You may take a bicycle with you, and a small dog.",
+    "Your luggage is carried to the hotel for nothing.",
+];
+
+/// How long the agent speaks between two sounds of the person.
+const LATER: Duration = Duration::from_secs(3);
+
+pub(crate) async fn the_agent_goes_on_after_a_noise_and_signs_of_listening(
+    world: World,
+) -> anyhow::Result<()> {
+    let mut call = monologue(&world, PhoneSettings::callee()).await?;
+    for sound in ["Ahem!", "Mm-hm.", "Okay."] {
+        hear_for(&call, LATER).await?;
+        let from = call.worker.events().len();
+        call.phone.say(sound).await?;
+        expect_resumed(&call, from).await.context(sound)?;
+    }
+
+    call.listen(0).await?;
+    let heard = world.transcribe(&call.leg().await?.heard).await?.join(" ");
+    for sentence in SENTENCES {
+        let share = share_understood(sentence, &heard);
+        ensure!(
+            share >= UNDERSTOOD,
+            "of `{sentence}` only {share:.2} was understood; the caller heard: {heard}"
+        );
+    }
+    let hellos = heard.to_lowercase().matches("hello").count();
+    ensure!(
+        hellos == 1,
+        "the agent began anew; the caller heard: {heard}"
+    );
+    let stopped = call
+        .worker
+        .events()
+        .all(|event| (*event == WorkerEvent::StoppedSpeaking).then_some(()));
+    ensure!(stopped.is_empty(), "the agent gave up what it was saying");
+    hang_up(&world, &call).await
+}
+
+pub(crate) async fn who_interrupts_the_agent_is_answered_and_the_rest_is_not_said(
+    world: World,
+) -> anyhow::Result<()> {
+    let mut model = Model::start().await?;
+    for (name, value) in [
+        ("OPENAI_BASE_URL", model.url.as_str()),
+        ("OPENAI_API_KEY", "the-models-key"),
+        ("TTS_PROVIDER", "local"),
+        ("STT_PROVIDER", "local"),
+    ] {
+        world.set(name, value)?;
+    }
+    let mut call = monologue(&world, PhoneSettings::callee()).await?;
+    hear_for(&call, 2 * LATER).await?;
+
+    let answer = call.tell("What does a ticket to Rome cost?").await?;
+    ensure!(answer.ends_with(ANSWER), "the agent answered: {answer}");
+    expect(&call, 0, &WorkerEvent::Pauses).await?;
+    expect(&call, 0, &WorkerEvent::StoppedSpeaking).await?;
+    let heard = world.transcribe(&call.leg().await?.heard).await?.join(" ");
+    let (first, last) = (SENTENCES[0], SENTENCES[SENTENCES.len() - 1]);
+    let share = |said| share_understood(said, &heard);
+    ensure!(
+        share(first) >= UNDERSTOOD && !heard.contains("luggage"),
+        "the caller heard: {heard}"
+    );
+
+    // The model knows of its words those that were heard, and no more.
+    let told = model.told().await?;
+    ensure!(
+        told.starts_with(first) && SENTENCES.join(" ").starts_with(&told) && !told.contains(last),
+        "the model was told that it had said: {told}"
+    );
+    let share = share_understood(&told, &heard);
+    ensure!(
+        share >= UNDERSTOOD,
+        "of `{told}`, as the model was told, only {share:.2} was understood; the caller heard: {heard}"
+    );
+    hang_up(&world, &call).await
+}
+
+/// A callee who has picked up and is being told all of [`SENTENCES`].
+async fn monologue(world: &World, callee: PhoneSettings) -> anyhow::Result<Call> {
+    let behaviour = world.dir().join("agent.toml");
+    let text = format!(
+        "greeting = \"{}\"\nspeak_first = true\n",
+        SENTENCES.join(" ")
+    );
+    fs::write(&behaviour, text).context("cannot write agent.toml")?;
+    let path = behaviour.to_str().context("the folder is no text")?;
+    world.set("AGENT_CONFIG", path)?;
+    let call = Call::picked_up(world, callee, &[]).await?;
+    let says = |event: &WorkerEvent| matches!(event, WorkerEvent::Says { .. }).then_some(());
+    call.worker.find("the agent's first words", says).await?;
+    Ok(call)
+}
+
+async fn hang_up(world: &World, call: &Call) -> anyhow::Result<()> {
+    call.phone.hang_up().await?;
+    let outcome = call.worker.job_outcome().await?;
+    ensure!(outcome == "caller hung up", "the job ended as {outcome}");
+    world.expect_no_rooms().await
+}
+
+/// Waits until the phone has been in the call for so much longer.
+async fn hear_for(call: &Call, time: Duration) -> anyhow::Result<()> {
+    let heard = call.leg().await?.heard;
+    let until = heard.pcm()?.duration() + time;
+    let what = format!("the phone to have heard the agent for {time:?}");
+    wait_for_condition(&what, time + LIMIT, async || {
+        match heard.pcm()?.duration() {
+            now if now >= until => Ok(()),
+            now => Err(Unmet::NotYet(format!("{now:?} of {until:?}"))),
+        }
+    })
+    .await
+}
+
+/// Waits until the agent has paused and gone on, after position `from` of the worker's journal.
+async fn expect_resumed(call: &Call, from: usize) -> anyhow::Result<()> {
+    expect(call, from, &WorkerEvent::Pauses).await?;
+    expect(call, from, &WorkerEvent::GoesOn).await
+}
+
+async fn expect(call: &Call, from: usize, event: &WorkerEvent) -> anyhow::Result<()> {
+    let is_it = |seen: &WorkerEvent| (seen == event).then_some(());
+    let events = call.worker.events();
+    events
+        .find_after(from, &format!("{event:?}"), LIMIT, is_it)
+        .await
+}
+
+/// What the model says to everything.
+const ANSWER: &str = "It is forty euros.";
+
+/// A language model of OpenAI's protocol that says one thing and tells what it was told.
+struct Model {
+    url: String,
+    requests: mpsc::Receiver<Value>,
+    _task: JoinSet<anyhow::Result<()>>,
+}
+
+impl Model {
+    async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/v1", listener.local_addr()?);
+        let (tell, requests) = mpsc::channel(16);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await?;
+                let mut stream = BufReader::new(stream);
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    ensure!(stream.read_line(&mut head).await? > 0, "no request");
+                }
+                let length = head.to_lowercase();
+                let length = length
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                let mut body = vec![0; length.map_or(Ok(0), str::parse)?];
+                stream.read_exact(&mut body).await?;
+                tell.send(serde_json::from_slice(&body)?).await?;
+                let chunk = |delta: &str, finish: &str| {
+                    format!(
+                        r#"data: {{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{delta},"finish_reason":{finish}}}]}}"#
+                    )
+                };
+                let delta = format!(r#"{{"role":"assistant","content":"{ANSWER}"}}"#);
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{}\n\n{}\n\ndata: [DONE]\n\n",
+                    chunk(&delta, "null"),
+                    chunk("{}", r#""stop""#),
+                );
+                stream.write_all(answer.as_bytes()).await?;
+            }
+        });
+        Ok(Self {
+            url,
+            requests,
+            _task: task,
+        })
+    }
+
+    /// What the first request says that the agent had said before.
+    async fn told(&mut self) -> anyhow::Result<String> {
+        let request = self.requests.recv().await.context("nothing was asked")?;
+        let messages = request["messages"].as_array().context("no messages")?;
+        let said = messages
+            .iter()
+            .find(|message| message["role"] == "assistant")
+            .with_context(|| format!("the agent had said nothing: {request}"))?;
+        let said = said["content"].as_str().context("no text")?;
+        Ok(said.to_owned())
+    }
+}
