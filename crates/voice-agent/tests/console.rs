@@ -605,20 +605,21 @@ fn a_recording_is_understood_and_the_answer_is_recorded() {
         .into_iter()
         .map(|sample| f32::from(sample) / f32::from(i16::MAX))
         .collect();
-    // The greeting begins within a second, and is what Whisper hears in the first half minute.
+    // The greeting begins within a second; how long it takes depends on how busy the machine is.
     let greeting = whisper
         .transcribe(&samples[..8 * HEARING_RATE as usize], Pass::First)
         .unwrap()
         .text;
-    assert!(greeting.contains("How can I help"), "{greeting}");
-    // Ringback of 425 Hz while the target rings, for the two seconds before the last.
+    assert!(greeting.contains("Hello, this is"), "{greeting}");
+    // Ringback of 425 Hz while the target rings, among the last seconds.
     let rate = heard.sample_rate as usize;
-    let ringing = &heard.samples[heard.samples.len() - 3 * rate..][..rate * 8 / 10];
-    let crossings = ringing
-        .windows(2)
-        .filter(|pair| pair[0] < 0 && pair[1] >= 0);
-    let hz = crossings.count() as f64 / 0.8;
-    assert!((hz - 425.0).abs() < 10.0, "{hz} Hz");
+    let end = &heard.samples[heard.samples.len().saturating_sub(6 * rate)..];
+    let hz = |window: &[i16]| {
+        let crossings = window.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0);
+        crossings.count() as f64 * rate as f64 / window.len() as f64
+    };
+    let mut windows = end.windows(rate * 8 / 10).step_by(rate / 20);
+    assert!(windows.any(|window| (hz(window) - 425.0).abs() < 10.0));
 }
 
 /// Where `espeak-ng` is found.
