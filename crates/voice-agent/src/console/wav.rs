@@ -605,7 +605,7 @@ mod tests {
         let clip = |begins: Option<&str>| Clip {
             pcm: Pcm {
                 sample_rate: SPEAKING_RATE,
-                samples: vec![7; SPOKEN],
+                samples: vec![1_000; SPOKEN],
             },
             begins: begins.map(str::to_owned),
             ends: begins.is_none(),
@@ -615,7 +615,7 @@ mod tests {
         mouth.begin(Utterance(1), receiver, true);
         let mut frame = [0; SPOKEN];
         assert_eq!(mouth.speak(start, &mut frame), None);
-        assert_eq!(frame, [7; SPOKEN]);
+        assert_eq!(frame, [1_000; SPOKEN]);
 
         pieces.try_send(clip(None)).unwrap();
         drop(pieces);
