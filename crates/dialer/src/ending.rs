@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use transfer_core::{CallOutcome, DialFailure};
+use transfer_core::CallOutcome;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -29,37 +29,11 @@ impl Ending {
     /// Returns the exit code that `--help` promises.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
-            Self::Over(outcome) => outcome_code(outcome),
+            Self::Over(outcome) => outcome.exit_code(),
             Self::ConnectionLost => 20,
             Self::TimedOut => 21,
             Self::Interrupted => 130,
         }
-    }
-}
-
-fn outcome_code(outcome: CallOutcome) -> u8 {
-    use DialFailure as Cause;
-    match outcome {
-        CallOutcome::Transferred | CallOutcome::CalleeHungUp | CallOutcome::AgentHungUp => 0,
-        CallOutcome::LeftUnconfirmed => 19,
-        CallOutcome::Lost => 20,
-        CallOutcome::CutOff => 22,
-        CallOutcome::AnsweredByMachine {
-            message_left: false,
-        } => 23,
-        CallOutcome::AnsweredByMachine { message_left: true } => 24,
-        CallOutcome::NotAnswered(cause) => match cause {
-            Cause::NoAnswer => 10,
-            Cause::Busy => 11,
-            Cause::Declined => 12,
-            Cause::UnknownNumber => 13,
-            Cause::Unavailable => 14,
-            Cause::BadCredentials | Cause::Forbidden { .. } | Cause::MediaRefused { .. } => 15,
-            Cause::CarrierFault { .. } | Cause::CarrierNotFound => 16,
-            Cause::SipServiceDown | Cause::Overloaded => 17,
-            Cause::TrunkNotFound | Cause::BadRequest | Cause::ApiKeyRefused => 18,
-            Cause::Unconfirmed => 19,
-        },
     }
 }
 

@@ -118,6 +118,33 @@ impl CallOutcome {
         }
     }
 
+    /// Returns the exit code of a command that has seen the call end so: `dialer --wait` has the list.
+    pub fn exit_code(self) -> u8 {
+        use DialFailure as Cause;
+        match self {
+            Self::Transferred | Self::CalleeHungUp | Self::AgentHungUp => 0,
+            Self::LeftUnconfirmed => 19,
+            Self::Lost => 20,
+            Self::CutOff => 22,
+            Self::AnsweredByMachine {
+                message_left: false,
+            } => 23,
+            Self::AnsweredByMachine { message_left: true } => 24,
+            Self::NotAnswered(cause) => match cause {
+                Cause::NoAnswer => 10,
+                Cause::Busy => 11,
+                Cause::Declined => 12,
+                Cause::UnknownNumber => 13,
+                Cause::Unavailable => 14,
+                Cause::BadCredentials | Cause::Forbidden { .. } | Cause::MediaRefused { .. } => 15,
+                Cause::CarrierFault { .. } | Cause::CarrierNotFound => 16,
+                Cause::SipServiceDown | Cause::Overloaded => 17,
+                Cause::TrunkNotFound | Cause::BadRequest | Cause::ApiKeyRefused => 18,
+                Cause::Unconfirmed => 19,
+            },
+        }
+    }
+
     fn from_attributes<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> Self {
         match attribute(OUTCOME) {
             Some("transferred") => Self::Transferred,

@@ -133,7 +133,8 @@ impl Doubt {
     pub fn hint(self) -> &'static str {
         match self {
             Self::LegEnded => {
-                "look the call up in the carrier's log: a carrier that hangs up right after it accepted the REFER                  carries the transfer out by itself and tells nobody how it ended"
+                "look the call up in the carrier's log: a carrier that hangs up right after it accepted the REFER \
+                 carries the transfer out by itself and tells nobody how it ended"
             }
             Self::TimedOut => {
                 "the carrier ignored the REFER or the target rang too long: check that \"Call Transfer (SIP REFER)\" \

@@ -47,22 +47,24 @@ use transfer_core::{
 };
 
 pub use self::callback::{CallbackFile, CallbackFileError};
+pub(crate) use self::{
+    attributes::CallStatus,
+    claim::{Claim, Claimant, claim},
+    dial::DialSettings,
+    gate::{Decision, TransferGate},
+    handover::Audience,
+    progress::outcome_of,
+    state::{Call, CallSettings, Dialed, Direction, Input, Outcome, Output, Party, Utterance},
+    target::headers as target_headers,
+};
 use self::{
     callback::Note,
-    handover::Audience,
     latency::{Latency, Moment, Spread, TurnLatency},
     progress::Progress,
     room::{Absence, Phone, Presence},
     sip_api::SipApi,
-    state::{Call, Input, Output, Utterance},
     target::TargetCall,
     transfer::Refer,
-};
-pub(crate) use self::{
-    claim::{Claim, Claimant, claim},
-    dial::DialSettings,
-    gate::TransferGate,
-    state::{CallSettings, Direction, Outcome},
 };
 use crate::{
     audio::Speaker,
@@ -236,7 +238,7 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
             if let Output::End(outcome) = output {
                 report(outcome);
                 shell.report_latency();
-                shell.close(progress::outcome_of(outcome)).await;
+                shell.close(outcome_of(outcome)).await;
                 return outcome;
             }
             shell.act(output);

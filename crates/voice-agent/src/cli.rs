@@ -1,11 +1,13 @@
 //! The command line, and what it and the environment make of a worker.
 
-use std::{ffi::OsString, io::IsTerminal as _, time::Duration};
+use std::{ffi::OsString, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use sip_config::{
     AgentSettings, Environment, LiveKitSettings, LogLevel, OutboundTrunkSettings, SettingsError,
 };
+
+use crate::console::{Ending, Wishes};
 
 /// Calls people over a SIP trunk of LiveKit, talks with them and transfers them.
 ///
@@ -15,7 +17,9 @@ use sip_config::{
 #[command(
     version,
     max_term_width = 100,
-    after_help = "First call:\n  \
+    after_help = "Without a telephone:\n  \
+        voice-agent console          talk with the agent by keyboard\n\n\
+        First call:\n  \
         cargo xtask setup            get the speech models\n  \
         trunk-setup                  create or repair the outbound trunk\n  \
         voice-agent dev              start the agent\n  \
@@ -35,6 +39,20 @@ pub enum Command {
     /// The first SIGTERM or SIGINT stops taking jobs and waits for running calls; the second one, or
     /// the end of `--drain-timeout`, hangs them up.
     Start(WorkerArgs),
+    /// Talk with the agent by keyboard or audio files, without LiveKit: nobody is called
+    ///
+    /// What you type is what the caller says, and what the caller would hear is printed, with the rule that
+    /// allows or refuses a transfer and the SIP messages that would be sent. No server is needed, nobody is
+    /// called and no number leaves the machine; only providers whose keys are set are asked, as in a call.
+    ///
+    /// The settings are those of the worker, from the environment, `.env.local` and `.env`, without LiveKit's and
+    /// the trunk's. The keyboard needs no speech models. A script on standard input works like the keyboard,
+    /// and its end hangs up; a line in it that is no command ends it with exit code 2.
+    ///
+    /// A microphone is not built in, since it needs libraries of the system: record and play files
+    /// (docs/console.md).
+    #[command(after_long_help = CONSOLE_HELP)]
+    Console(ConsoleArgs),
     /// Check everything that a call needs: runs `trunk-setup doctor`, with its options and exit code
     #[command(disable_help_flag = true)]
     Doctor {
@@ -45,6 +63,74 @@ pub enum Command {
         )]
         args: Vec<OsString>,
     },
+}
+
+const CONSOLE_HELP: &str = "\
+Examples:
+  voice-agent console
+  printf 'transfer me\\n' | DEFAULT_TRANSFER_NUMBER=+15550001234 voice-agent console
+  voice-agent console --transfer busy --json < script.txt
+  voice-agent console --wav hello.wav --wav yes.wav --out answer.wav
+
+Exit codes, as those of dialer --wait:
+  0    the caller was transferred or hung up, or the agent hung up
+  1    standard input or output failed
+  2    usage or settings, a file that cannot be read or written, or speech models that are missing
+  19   not known whether the transfer target answered
+  130  interrupted";
+
+#[derive(Debug, Args)]
+pub struct ConsoleArgs {
+    /// Least important level that is logged to standard error [default: warnings]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// How the agent behaves, in TOML; docs/behaviour.md lists the keys [env: AGENT_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Metadata of the job, such as '{"phone_number": "+15550001234"}'; with a number the agent calls you
+    #[arg(
+        long,
+        value_name = "JSON",
+        default_value = "",
+        hide_default_value = true
+    )]
+    metadata: String,
+    /// How transfers end, the first one first; all others connect. Words: connected, busy, declined, no-answer,
+    /// unknown-number, carrier-fault, refused, unconfirmed, hung-up, or a SIP status
+    #[arg(long, value_name = "ENDING", value_delimiter = ',')]
+    transfer: Vec<Ending>,
+    /// Print one JSON object for each event
+    #[arg(long)]
+    json: bool,
+    /// What the caller says, as a WAV file; repeatable: each is said when it is the caller's turn
+    #[arg(long, value_name = "FILE")]
+    wav: Vec<PathBuf>,
+    /// Where to write what the caller hears, as a WAV file
+    #[arg(long, value_name = "FILE", requires = "wav")]
+    out: Option<PathBuf>,
+}
+
+impl ConsoleArgs {
+    /// Reads the settings; options win over the environment. The level is that of the logs, if it was given.
+    pub fn settings(
+        self,
+        environment: Environment,
+    ) -> Result<(AgentSettings, Wishes, Option<LogLevel>), SettingsError> {
+        let is_level_given = self.log_level.is_some();
+        let environment = environment
+            .with("LIVEKIT_LOG_LEVEL", self.log_level)
+            .with("AGENT_CONFIG", self.config);
+        let settings = environment.settings::<AgentSettings>()?;
+        let level = is_level_given.then_some(settings.log_level);
+        let wishes = Wishes {
+            json: self.json,
+            metadata: self.metadata,
+            transfers: self.transfer,
+            recordings: self.wav,
+            out: self.out,
+        };
+        Ok((settings, wishes, level))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -125,7 +211,22 @@ impl WorkerArgs {
 ///
 /// `RUST_LOG` wins over `level` and reaches the libraries as well.
 pub fn start_logging(mode: Mode, level: LogLevel) {
-    let filter = format!("warn,livekit_signaling=error,voice_agent={level},speech={level}");
+    log(
+        mode,
+        &format!("warn,livekit_signaling=error,voice_agent={level},speech={level}"),
+    );
+}
+
+/// Sends the console's logs to stderr; without a level warnings, but for those that its events tell.
+pub fn start_console_logging(level: Option<LogLevel>) {
+    let filter = level.map_or_else(
+        || "warn,voice_agent::call::gate=error".to_owned(),
+        |level| format!("warn,voice_agent={level},speech={level}"),
+    );
+    log(Mode::Dev, &filter);
+}
+
+fn log(mode: Mode, filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
     let logs = tracing_subscriber::fmt()

@@ -29,7 +29,7 @@ mod spoken_number;
 use std::time::Instant;
 
 use sip_config::LlmSettings;
-use transfer_core::{Doubt, PhoneNumber, TransferFailure};
+use transfer_core::{Doubt, PhoneNumber, TransferFailure, policy::Refusal};
 
 pub(crate) use self::answerer::Machine;
 use self::intent::Intent;
@@ -205,6 +205,14 @@ impl Brain {
         match self {
             Self::Rules(_) => None,
             Self::Llm(brain) => brain.first_token(),
+        }
+    }
+
+    /// Returns whom the rules have refused to transfer to in the last answer, and why, once.
+    pub(crate) fn take_refusal(&mut self) -> Option<(PhoneNumber, Refusal)> {
+        match self {
+            Self::Rules(policy) => policy.take_refusal(),
+            Self::Llm(brain) => brain.take_refusal(),
         }
     }
 

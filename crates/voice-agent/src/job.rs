@@ -116,13 +116,11 @@ impl Agent {
         let settings = &self.settings;
         let behaviour = self.behaviour.for_job(&metadata.agent)?;
         let policy = self.transfer_policy.for_job(metadata.transfer_to.clone());
-        let default_transfer = metadata
-            .transfer_to
-            .clone()
-            .or_else(|| settings.default_transfer_number.clone());
-        let mut brain =
-            self.speech
-                .brain(behaviour.clone(), default_transfer.clone(), policy.clone());
+        let gate = TransferGate::new(policy.clone(), self.transfer_attempts.clone());
+        let call = call_settings(settings, behaviour.clone(), &metadata, gate);
+        let mut brain = self
+            .speech
+            .brain(behaviour, call.default_transfer.clone(), policy);
         if self.callbacks.is_some() {
             brain.take_notes();
         }
@@ -135,23 +133,7 @@ impl Agent {
                 Some(_) => RoomMemory::Outcome,
                 None => RoomMemory::None,
             },
-            call: CallSettings {
-                direction: match metadata.phone_number {
-                    Some(_) => Direction::Outbound,
-                    None => Direction::Inbound,
-                },
-                behaviour,
-                default_transfer,
-                sip_domain: settings.sip_domain.clone(),
-                user_parameter: settings.user_parameter,
-                gate: TransferGate::new(policy, self.transfer_attempts.clone()),
-                plan: TransferPlan::new(
-                    settings.transfer.mode,
-                    settings.transfer.fallback,
-                    settings.transfer.next.iter().cloned(),
-                ),
-                hold: settings.transfer.hold_sound == HoldSound::Music,
-            },
+            call,
             transfers: Transfers {
                 trunk_id: self.trunk.trunk_id.clone(),
                 from: metadata.from_number.clone(),
@@ -172,6 +154,36 @@ impl Agent {
             voice: self.speech.voice(),
             ears: self.speech.ears(),
         })
+    }
+}
+
+/// What the agent's settings and a job's metadata make of a call.
+pub(crate) fn call_settings(
+    settings: &AgentSettings,
+    behaviour: Behaviour,
+    metadata: &JobMetadata,
+    gate: TransferGate,
+) -> CallSettings {
+    let default_transfer = metadata
+        .transfer_to
+        .clone()
+        .or_else(|| settings.default_transfer_number.clone());
+    CallSettings {
+        direction: match metadata.phone_number {
+            Some(_) => Direction::Outbound,
+            None => Direction::Inbound,
+        },
+        behaviour,
+        default_transfer,
+        sip_domain: settings.sip_domain.clone(),
+        user_parameter: settings.user_parameter,
+        gate,
+        plan: TransferPlan::new(
+            settings.transfer.mode,
+            settings.transfer.fallback,
+            settings.transfer.next.iter().cloned(),
+        ),
+        hold: settings.transfer.hold_sound == HoldSound::Music,
     }
 }
 

@@ -7,6 +7,7 @@ mod audio;
 pub mod behaviour;
 mod call;
 pub mod cli;
+pub mod console;
 pub mod conversation;
 mod delivery;
 mod ears;
@@ -25,5 +26,5 @@ mod voice;
 pub mod worker;
 
 pub use call::{CallbackFile, CallbackFileError};
-pub use inference::Speech;
+pub use inference::{LoadSpeechError, Speech};
 pub use job::Agent;

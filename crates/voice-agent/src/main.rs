@@ -1,10 +1,10 @@
-//! `voice-agent dev` and `voice-agent start`.
+//! `voice-agent dev`, `start`, `console` and `doctor`.
 
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use sip_config::{Environment, exec_doctor};
+use sip_config::{AgentSettings, Environment, exec_doctor};
 use tokio::{runtime::Runtime, select, task::JoinSet};
 use tracing::info;
 use transfer_core::policy::Confirmation;
@@ -12,7 +12,10 @@ use url::Url;
 use voice_agent::{
     Agent, CallbackFile, Speech,
     behaviour::Behaviour,
-    cli::{Cli, Command, Mode, Settings, start_logging},
+    cli::{
+        Cli, Command, ConsoleArgs, Mode, Settings, WorkerArgs, start_console_logging, start_logging,
+    },
+    console,
     shutdown::follow_signals,
     worker::{
         self, Shutdown, WorkerSettings, registration::RegistrationSettings, socket::Endpoint,
@@ -22,43 +25,78 @@ use voice_agent::{
 /// Usage and settings, as clap has it.
 const BAD_SETTINGS: u8 = 2;
 
-#[expect(clippy::print_stderr, reason = "there may be no log yet")]
-fn main() -> ExitCode {
-    let (settings, behaviour) = match settings(Cli::parse().command) {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("{error:#}");
-            return ExitCode::from(BAD_SETTINGS);
-        }
-    };
-    start_logging(settings.mode, settings.agent.log_level);
-    match run(settings, behaviour) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
+/// Why the program ends, and its exit code.
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn settings(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: BAD_SETTINGS,
+            error: error.into(),
         }
     }
 }
 
-fn settings(command: Command) -> anyhow::Result<(Settings, Behaviour)> {
-    let (mode, args) = match command {
-        Command::Dev(args) => (Mode::Dev, args),
-        Command::Start(args) => (Mode::Start, args),
-        Command::Doctor { args } => return Err(exec_doctor(&args).into()),
+#[expect(clippy::print_stderr, reason = "there may be no log yet")]
+fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Dev(args) => work(Mode::Dev, args),
+        Command::Start(args) => work(Mode::Start, args),
+        Command::Console(args) => converse(args),
+        Command::Doctor { args } => Err(Failure::settings(exec_doctor(&args))),
     };
-    let settings = args.settings(mode, Environment::load()?)?;
-    let behaviour = match &settings.agent.behaviour_file {
-        Some(path) => Behaviour::load(path)?,
-        None => Behaviour::default(),
-    };
-    Ok((settings, behaviour))
+    ended.unwrap_or_else(|Failure { code, error }| {
+        eprintln!("{error:#}");
+        ExitCode::from(code)
+    })
+}
+
+fn work(mode: Mode, args: WorkerArgs) -> Result<ExitCode, Failure> {
+    let environment = Environment::load().map_err(Failure::settings)?;
+    let settings = args.settings(mode, environment);
+    let settings = settings.map_err(Failure::settings)?;
+    let behaviour = behaviour(&settings.agent)?;
+    start_logging(settings.mode, settings.agent.log_level);
+    match run(settings, behaviour) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure { code: 1, error }),
+    }
+}
+
+fn converse(args: ConsoleArgs) -> Result<ExitCode, Failure> {
+    let environment = Environment::load().map_err(Failure::settings)?;
+    let (settings, wishes, level) = args.settings(environment).map_err(Failure::settings)?;
+    let behaviour = behaviour(&settings)?;
+    start_console_logging(level);
+    choose_tls_provider();
+    match console::run(&settings, &behaviour, wishes) {
+        Ok(code) => Ok(ExitCode::from(code)),
+        Err(error) if error.is_usage() => Err(Failure::settings(error)),
+        Err(error) => Err(Failure {
+            code: 1,
+            error: error.into(),
+        }),
+    }
+}
+
+fn behaviour(settings: &AgentSettings) -> Result<Behaviour, Failure> {
+    match &settings.behaviour_file {
+        Some(path) => Behaviour::load(path).map_err(Failure::settings),
+        None => Ok(Behaviour::default()),
+    }
+}
+
+/// Our dependencies bring rustls two providers; without a choice it panics at the first `wss://`.
+fn choose_tls_provider() {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.install_default().expect("nobody has chosen yet");
 }
 
 fn run(settings: Settings, behaviour: Behaviour) -> anyhow::Result<()> {
-    // Our dependencies bring rustls two providers; without a choice it panics at the first `wss://`.
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.install_default().expect("nobody has chosen yet");
+    choose_tls_provider();
     info!(version = env!("CARGO_PKG_VERSION"), "starting worker");
     match &settings.agent.transfer_rules.allow {
         Some(allow) => {

@@ -8,7 +8,7 @@ use std::{
 use tracing::{info, warn};
 use transfer_core::{
     PhoneNumber, TransferFailure,
-    policy::{CallAttempts, DayAttempts, TransferPolicy},
+    policy::{CallAttempts, DayAttempts, Refusal, Rule, TransferPolicy},
 };
 
 /// The policy, with what this call and all calls of the process have tried.
@@ -17,6 +17,14 @@ pub(crate) struct TransferGate {
     policy: TransferPolicy,
     call: CallAttempts,
     day: Arc<Mutex<DayAttempts>>,
+    decision: Option<Decision>,
+}
+
+/// What was decided about an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) number: PhoneNumber,
+    pub(crate) ruling: Result<Rule, Refusal>,
 }
 
 impl TransferGate {
@@ -25,6 +33,7 @@ impl TransferGate {
             policy,
             call: CallAttempts::default(),
             day,
+            decision: None,
         }
     }
 
@@ -36,7 +45,12 @@ impl TransferGate {
     ) -> Result<(), TransferFailure> {
         // Counting leaves nothing half done, so what a panicking call left behind counts.
         let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.policy.admit(number, &mut self.call, &mut day, now) {
+        let ruling = self.policy.admit(number, &mut self.call, &mut day, now);
+        self.decision = Some(Decision {
+            number: number.clone(),
+            ruling: ruling.clone(),
+        });
+        match ruling {
             Ok(rule) => {
                 info!(%rule, number = number.masked(), "transfer allowed");
                 Ok(())
@@ -47,5 +61,10 @@ impl TransferGate {
                 Err(TransferFailure::Policy(refusal))
             }
         }
+    }
+
+    /// Returns the last decision, once.
+    pub(crate) fn take_decision(&mut self) -> Option<Decision> {
+        self.decision.take()
     }
 }

@@ -107,7 +107,7 @@ impl Progress {
 }
 
 /// The outcome as the other side knows it.
-pub(super) fn outcome_of(outcome: Outcome) -> CallOutcome {
+pub(crate) fn outcome_of(outcome: Outcome) -> CallOutcome {
     match outcome {
         Outcome::NotAnswered(cause) => CallOutcome::NotAnswered(cause),
         Outcome::Transferred(Verdict::Connected) => CallOutcome::Transferred,

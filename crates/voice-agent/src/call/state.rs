@@ -18,7 +18,7 @@ use transfer_core::{
 use super::{
     attributes::CallStatus,
     dead_air::DeadAir,
-    gate::TransferGate,
+    gate::{Decision, TransferGate},
     handover::{Audience, Handover, Step},
 };
 use crate::{
@@ -406,6 +406,11 @@ impl Call {
     /// Whether we have been in the room.
     pub(crate) fn has_joined(&self) -> bool {
         self.joined
+    }
+
+    /// What the operator's rules have said about a transfer, once.
+    pub(crate) fn take_decision(&mut self) -> Option<Decision> {
+        self.settings.gate.take_decision()
     }
 
     /// When [`Self::handle_timeout`] wants to be called, if nothing else happens before.

@@ -43,7 +43,7 @@ pub(super) fn is_target(identity: &str) -> bool {
 }
 
 /// Headers for the one who answers: the job's own, and what the caller has asked for.
-pub(super) fn headers(
+pub(crate) fn headers(
     of_the_job: &HashMap<String, String>,
     request: &str,
 ) -> HashMap<String, String> {

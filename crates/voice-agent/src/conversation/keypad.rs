@@ -22,6 +22,12 @@ impl Key {
     }
 }
 
+impl From<Key> for char {
+    fn from(key: Key) -> Self {
+        key.0
+    }
+}
+
 impl TryFrom<char> for Key {
     type Error = UnknownKey;
 

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use tracing::warn;
 use transfer_core::{
     PhoneNumber,
-    policy::{Destination, DestinationName},
+    policy::{Destination, DestinationName, Refusal},
 };
 
 use super::{Action, DialoguePolicy, Heard, PolicySettings, Reply, department};
@@ -116,6 +116,10 @@ impl LlmBrain {
 
     pub(super) fn take_notes(&mut self) {
         self.policy.take_notes();
+    }
+
+    pub(super) fn take_refusal(&mut self) -> Option<(PhoneNumber, Refusal)> {
+        self.policy.take_refusal()
     }
 
     pub(super) fn expects_number(&self) -> bool {

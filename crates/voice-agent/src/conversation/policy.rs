@@ -3,7 +3,7 @@
 use tracing::info;
 use transfer_core::{
     ParsePhoneNumberError, PhoneNumber, Region, TransferFailure,
-    policy::{Confirmation, Destination, TransferPolicy},
+    policy::{Confirmation, Destination, Refusal, TransferPolicy},
 };
 
 use super::{
@@ -70,6 +70,8 @@ pub struct DialoguePolicy {
     takes_notes: bool,
     /// Whether the last transfer was to a number that the person gave.
     named: bool,
+    /// Whom the last answer refused.
+    refused: Option<(PhoneNumber, Refusal)>,
     state: State,
     misunderstandings: u32,
     silences: u32,
@@ -119,6 +121,7 @@ impl DialoguePolicy {
             settings,
             takes_notes: false,
             named: false,
+            refused: None,
             state: State::Open,
             misunderstandings: 0,
             silences: 0,
@@ -135,6 +138,11 @@ impl DialoguePolicy {
     /// The agent's first words.
     pub fn greeting(&self) -> String {
         self.settings.behaviour.greeting()
+    }
+
+    /// Returns whom the last answer has refused, and why, once.
+    pub(super) fn take_refusal(&mut self) -> Option<(PhoneNumber, Refusal)> {
+        self.refused.take()
     }
 
     /// Whether a phone number is likely to come next.
@@ -352,6 +360,7 @@ impl DialoguePolicy {
         let refusal = self.settings.transfer_policy.decide(number).err()?;
         let hint = refusal.hint();
         info!(rule = %refusal, hint, number = number.masked(), "number refused");
+        self.refused = Some((number.clone(), refusal));
         self.state = State::Open;
         Some(listen(refusal.spoken()))
     }

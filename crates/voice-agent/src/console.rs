@@ -1,0 +1,241 @@
+//! `voice-agent console`: a call without a telephone, a carrier or LiveKit.
+//!
+//! The same state machine, conversation and rules as in a call (`line`), by keyboard (`text`) or by audio
+//! files (`wav`); what would leave the machine is shown instead. Only providers that are configured are
+//! asked, for what they would be asked for in a call.
+
+mod ending;
+mod event;
+mod line;
+mod text;
+mod typed;
+mod wav;
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    time::Instant,
+};
+
+use sip_config::{AgentSettings, HoldSound};
+use tokio::runtime::Runtime;
+use tracing::warn;
+use transfer_core::{JobMetadata, ParseJobMetadataError, PhoneNumber, policy::TransferPolicy};
+
+pub use self::{
+    ending::{Ending, UnknownEnding},
+    typed::TypedError,
+};
+use self::{
+    event::{Event, Format, Screen},
+    line::Line,
+};
+use crate::{
+    Speech,
+    behaviour::{Behaviour, OverrideError},
+    call::{Direction, TransferGate, outcome_of},
+    conversation::{Brain, PolicySettings},
+    hold::{chime, hold_sound},
+    inference::LoadSpeechError,
+    job::call_settings,
+};
+
+/// As a shell reports a process that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+/// How the console was asked to run.
+#[derive(Debug)]
+pub struct Wishes {
+    pub json: bool,
+    /// A job's metadata; empty is an inbound call.
+    pub metadata: String,
+    /// How the first attempts to reach a transfer target end.
+    pub transfers: Vec<Ending>,
+    /// What the caller says; by keyboard if there is none.
+    pub recordings: Vec<PathBuf>,
+    /// Where what the caller hears is written.
+    pub out: Option<PathBuf>,
+}
+
+/// Why there is no call, or no more of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    #[error("--metadata cannot be used")]
+    Metadata(#[from] ParseJobMetadataError),
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    #[error(transparent)]
+    Speech(#[from] LoadSpeechError),
+    #[error("cannot start the threads that a call needs")]
+    Runtime(#[source] io::Error),
+    #[error("cannot read `{}`; expected a WAV file of PCM or floating-point samples", .path.display())]
+    ReadWav {
+        path: PathBuf,
+        #[source]
+        source: hound::Error,
+    },
+    #[error("`{}` has no audio in it", .path.display())]
+    EmptyWav { path: PathBuf },
+    #[error("cannot write `{}`; name a file in a folder that exists and that you may write to", .path.display())]
+    WriteWav {
+        path: PathBuf,
+        #[source]
+        source: hound::Error,
+    },
+    #[error("cannot read standard input")]
+    Stdin(#[source] io::Error),
+    #[error("cannot write to standard output")]
+    Stdout(#[from] io::Error),
+    #[error("line {line} of standard input")]
+    Script {
+        /// Counted from 1.
+        line: usize,
+        #[source]
+        source: TypedError,
+    },
+}
+
+impl ConsoleError {
+    /// Whether what was asked for is at fault, not the machine.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Metadata(_)
+            | Self::Override(_)
+            | Self::Speech(_)
+            | Self::ReadWav { .. }
+            | Self::EmptyWav { .. }
+            | Self::WriteWav { .. }
+            | Self::Script { .. } => true,
+            Self::Runtime(_) | Self::Stdin(_) | Self::Stdout(_) => false,
+        }
+    }
+
+    /// Whether nobody reads what we write any more.
+    fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Has a conversation and returns the exit code that its end has.
+pub fn run(
+    settings: &AgentSettings,
+    behaviour: &Behaviour,
+    wishes: Wishes,
+) -> Result<u8, ConsoleError> {
+    let runtime = Runtime::new().map_err(ConsoleError::Runtime)?;
+    let talked = runtime.block_on(talk(settings, behaviour, wishes));
+    // A thread may be reading standard input, or thinking about what nobody waits for.
+    runtime.shutdown_background();
+    match talked {
+        // Who closes the pipe has hung up.
+        Err(error) if error.is_broken_pipe() => Ok(0),
+        talked => talked,
+    }
+}
+
+async fn talk(
+    settings: &AgentSettings,
+    behaviour: &Behaviour,
+    wishes: Wishes,
+) -> Result<u8, ConsoleError> {
+    let (metadata, warnings) = JobMetadata::parse(&wishes.metadata)?;
+    for warning in warnings {
+        warn!("job metadata: {warning}");
+    }
+    let behaviour = behaviour.for_job(&metadata.agent)?;
+    let policy =
+        TransferPolicy::new(settings.transfer_rules.clone()).for_job(metadata.transfer_to.clone());
+    let gate = TransferGate::new(policy.clone(), Default::default());
+    let call = call_settings(settings, behaviour.clone(), &metadata, gate);
+    let direction = call.direction;
+    let started = Event::Started {
+        agent: behaviour.name().to_owned(),
+        direction: match direction {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+        },
+        model: settings
+            .llm
+            .as_ref()
+            .map(|llm| format!("{} at {}", llm.model, llm.base_url)),
+        default_transfer: call.default_transfer.as_ref().map(PhoneNumber::masked),
+    };
+    let mut brain = Brain::new(
+        settings.llm.as_ref(),
+        PolicySettings {
+            behaviour,
+            default_transfer: call.default_transfer.clone(),
+            default_region: settings.default_region,
+            transfer_policy: policy,
+        },
+    );
+    if settings.transfer.callback_file.is_some() {
+        brain.take_notes();
+    }
+    let by_keyboard = wishes.recordings.is_empty();
+    let audio = match by_keyboard {
+        true => None,
+        false => {
+            let recordings = wishes.recordings.iter().map(|path| wav::read(path));
+            let recordings: Vec<_> = recordings.collect::<Result<_, _>>()?;
+            let speech = Speech::load(settings)?;
+            let out = wishes.out.map(wav::Recording::create).transpose()?;
+            Some((recordings, speech, out))
+        }
+    };
+
+    let now = Instant::now();
+    let is_typed = by_keyboard && io::stdin().is_terminal();
+    let format = match wishes.json {
+        true => Format::Json,
+        false if is_typed && io::stdout().is_terminal() => Format::Dialogue,
+        false => Format::Text,
+    };
+    let mut screen = Screen::new(format, is_typed, now);
+    screen.show(&started)?;
+    if is_typed {
+        screen.note("Say something as the caller, or /help.")?;
+    }
+    let filler = call.behaviour.filler().map(str::to_owned);
+    let headers = metadata.sip_headers.into_iter().collect();
+    let line = Line::new(now, call, metadata.phone_number, headers, wishes.transfers);
+    let talked = async {
+        match audio {
+            None => text::Talk::new(line, brain, &mut screen, now).run().await,
+            Some((recordings, speech, out)) => {
+                let voice = speech.voice();
+                let filler = match filler {
+                    Some(filler) => voice.make_ahead(&filler).await,
+                    None => None,
+                };
+                let agent = wav::Agent {
+                    ears: speech.ears(),
+                    brain,
+                    voice,
+                    filler: filler.unwrap_or_else(|| [chime()].into()),
+                };
+                let hold = wav::Hold {
+                    sound: hold_sound(settings.transfer.hold_sound),
+                    rings: settings.transfer.hold_sound == HoldSound::Dialtone,
+                };
+                wav::Talk::new(line, direction, agent, recordings, hold, out, &mut screen)
+                    .run()
+                    .await
+            }
+        }
+    };
+    let (outcome, message, exit_code) = tokio::select! {
+        outcome = talked => {
+            let outcome = outcome?;
+            let told = outcome_of(outcome);
+            (told.code(), outcome.to_string(), told.exit_code())
+        }
+        _ = tokio::signal::ctrl_c() => ("interrupted", "interrupted".to_owned(), INTERRUPTED),
+    };
+    screen.show(&Event::Ended {
+        outcome,
+        message,
+        exit_code,
+    })?;
+    Ok(exit_code)
+}
