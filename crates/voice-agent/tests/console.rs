@@ -610,7 +610,8 @@ fn a_recording_is_understood_and_the_answer_is_recorded() {
         .transcribe(&samples[..8 * HEARING_RATE as usize], Pass::First)
         .unwrap()
         .text;
-    assert!(greeting.contains("Hello, this is"), "{greeting}");
+    let greeting = greeting.to_lowercase();
+    assert!(greeting.contains("this is ada"), "{greeting}");
     // Ringback of 425 Hz while the target rings, among the last seconds.
     let rate = heard.sample_rate as usize;
     let end = &heard.samples[heard.samples.len().saturating_sub(6 * rate)..];
