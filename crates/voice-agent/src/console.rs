@@ -34,7 +34,7 @@ use crate::{
     Speech,
     behaviour::{Behaviour, OverrideError},
     call::{Direction, TransferGate, outcome_of},
-    conversation::{Brain, PolicySettings},
+    conversation::{Brain, LanguageModel, PolicySettings},
     hold::{chime, hold_sound},
     inference::LoadSpeechError,
     job::call_settings,
@@ -161,7 +161,7 @@ async fn talk(
         default_transfer: call.default_transfer.as_ref().map(PhoneNumber::masked),
     };
     let mut brain = Brain::new(
-        settings.llm.as_ref(),
+        settings.llm.as_ref().map(LanguageModel::new),
         PolicySettings {
             behaviour,
             default_transfer: call.default_transfer.clone(),

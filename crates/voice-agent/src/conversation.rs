@@ -28,14 +28,13 @@ mod spoken_number;
 
 use std::time::Instant;
 
-use sip_config::LlmSettings;
 use transfer_core::{Doubt, PhoneNumber, TransferFailure, policy::Refusal};
 
 pub(crate) use self::answerer::Machine;
 use self::intent::Intent;
 pub use self::{
     keypad::{Key, UnknownKey},
-    llm::LlmBrain,
+    llm::{LanguageModel, LlmBrain},
     policy::{DialoguePolicy, PolicySettings},
     spoken_number::{Ambiguity, SpokenNumber, SpokenNumberError, has_number, is_unfinished_number},
 };
@@ -166,9 +165,9 @@ pub enum Brain {
 
 impl Brain {
     /// A new conversation, led by the model when there is one.
-    pub fn new(llm: Option<&LlmSettings>, settings: PolicySettings) -> Self {
-        match llm {
-            Some(llm) => Self::Llm(Box::new(LlmBrain::new(llm, settings))),
+    pub fn new(model: Option<LanguageModel>, settings: PolicySettings) -> Self {
+        match model {
+            Some(model) => Self::Llm(Box::new(LlmBrain::new(model, settings))),
             None => Self::Rules(Box::new(DialoguePolicy::new(settings))),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{panic::resume_unwind, sync::Arc, thread::available_parallelism};
 
-use sip_config::{AgentSettings, LlmSettings, SttSettings};
+use sip_config::{AgentSettings, SttSettings};
 use speech::{LoadError, ModelsDir, Piper, Whisper};
 use speech_cloud::{CloudVoice, KeyCheck, KeyError, Pause, Transcriber, check_key, http_client};
 use tokio::{sync::Semaphore, task::spawn_blocking};
@@ -11,7 +11,7 @@ use transfer_core::{PhoneNumber, Region, policy::TransferPolicy};
 
 use crate::{
     behaviour::Behaviour,
-    conversation::{Brain, PolicySettings},
+    conversation::{Brain, LanguageModel, PolicySettings},
     ears::{Ears, LocalEars, Stt},
     vendor::Vendor,
     voice::{LocalVoice, Ready, Voice},
@@ -28,7 +28,7 @@ pub struct Speech {
     keys: Vec<(KeyCheck, Vec<Vendor>)>,
     http: reqwest::Client,
     default_region: Option<Region>,
-    llm: Option<LlmSettings>,
+    model: Option<LanguageModel>,
 }
 
 /// There is nobody to listen, or nobody to speak.
@@ -88,7 +88,7 @@ impl Speech {
             keys,
             http,
             default_region: settings.default_region,
-            llm: settings.llm.clone(),
+            model: settings.llm.as_ref().map(LanguageModel::new),
         })
     }
 
@@ -128,7 +128,7 @@ impl Speech {
             default_region: self.default_region,
             transfer_policy,
         };
-        Brain::new(self.llm.as_ref(), settings)
+        Brain::new(self.model.clone(), settings)
     }
 
     pub fn voice(&self) -> Voice {

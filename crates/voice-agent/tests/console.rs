@@ -591,7 +591,8 @@ fn a_recording_is_understood_and_the_answer_is_recorded() {
     let shown = text(&output.stdout);
     assert_eq!(text(&output.stderr), "");
     for expected in [
-        "agent   You said plus four four, two zero, seven nine four six, zero nine five eight. Is that right?\ncaller  Yes",
+        "agent   You said plus four four, two zero, seven nine four six, zero nine five eight. Is that right?\n",
+        "caller  Yes",
         "wire    > REFER, Refer-To: <sip:+44********58@sip.example.net>",
         "ended   transferred\n",
     ] {

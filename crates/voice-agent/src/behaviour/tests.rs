@@ -85,7 +85,7 @@ fn who_speaks_first_is_a_switch_or_a_time() {
 fn every_fault_is_reported_with_its_line_in_the_order_of_the_file() {
     let report = faults(
         "nam = \"Max\"\ngreeting = \"Hello {user}.\"\ninstructions = 7\nspeak_first = 31\n\
-         voice = \"x\"\ntools = 1\n[timings]\nsilence = nan\nkeypause = 3\n\
+         colour = \"x\"\ntools = 1\n[timings]\nsilence = nan\nkeypause = 3\n\
          silences_before_hanging_up = 2.5\nkey_pause = 0x04\n",
     );
     for fault in [
@@ -93,7 +93,7 @@ fn every_fault_is_reported_with_its_line_in_the_order_of_the_file() {
         "line 2, `greeting`: it has another placeholder than {name} in it\n",
         "line 3, `instructions`: it is not a text in quotes\n",
         "line 4, `speak_first`: it is out of range\n    expected: true, false,",
-        "line 5, `voice`: there is no such key\n    expected: name, greeting,",
+        "line 5, `colour`: there is no such key\n    expected: name, greeting,",
         "line 6, `tools`: it is not a table\n",
         "line 8, `timings.silence`: it is out of range\n",
         "line 9, `timings.keypause`: there is no such key\n    did you mean: key_pause\n",

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use secrecy::SecretString;
@@ -22,7 +22,9 @@ use super::{
 };
 use crate::{
     behaviour::Behaviour,
-    conversation::{Action, DialoguePolicy, LlmBrain, PolicySettings, Reply, TransferRequest},
+    conversation::{
+        Action, DialoguePolicy, LanguageModel, LlmBrain, PolicySettings, Reply, TransferRequest,
+    },
 };
 
 use transfer_core::{PhoneNumber, ReferTarget, SipDomain, UserParameter};
@@ -32,6 +34,15 @@ const CORPUS: &str = include_str!("hostile/corpus.tsv");
 const DEFAULT: &str = "+15550009999";
 const SALES: &str = "+15550008888";
 const DOMAIN: &str = "sip.example.net";
+
+/// Never asked.
+static MODEL: LazyLock<LanguageModel> = LazyLock::new(|| {
+    LanguageModel::new(&LlmSettings {
+        api_key: SecretString::from("unused"),
+        base_url: "http://127.0.0.1:9/v1".parse().unwrap(),
+        model: "unused".to_owned(),
+    })
+});
 
 struct Request {
     trick: &'static str,
@@ -275,12 +286,7 @@ fn said(operator: &Operator, text: &str, second: Option<&str>) -> Vec<String> {
 }
 
 fn called(operator: &Operator, arguments: &str) -> Vec<String> {
-    let llm = LlmSettings {
-        api_key: SecretString::from("unused"),
-        base_url: "http://127.0.0.1:9/v1".parse().unwrap(),
-        model: "unused".to_owned(),
-    };
-    let mut brain = LlmBrain::new(&llm, operator.dialogue());
+    let mut brain = LlmBrain::new(MODEL.clone(), operator.dialogue());
     match brain.called("transfer_call", arguments) {
         Some(reply) => confirmed(operator, reply, brain.rules()),
         None => Vec::new(),

@@ -55,10 +55,16 @@ const WHEN_TO_END: &str = "When the person says goodbye, call end_call.";
 const THE_SYSTEM_TRANSFERS: &str =
     "Never say that you are transferring the call: the system says so.";
 
+/// A language model on its server. Clones share the connections, so a call does not begin with a TLS handshake.
+#[derive(Clone)]
+pub struct LanguageModel {
+    client: Client<OpenAIConfig>,
+    name: String,
+}
+
 /// Asks a model, and [`DialoguePolicy`] whenever the rules have the say.
 pub struct LlmBrain {
-    client: Client<OpenAIConfig>,
-    model: String,
+    model: LanguageModel,
     policy: DialoguePolicy,
     settings: PolicySettings,
     /// What the person has said, and what the person has heard of us.
@@ -99,14 +105,23 @@ enum AnswerError {
     MalformedArguments(#[source] serde_json::Error),
 }
 
-impl LlmBrain {
-    pub fn new(llm: &LlmSettings, settings: PolicySettings) -> Self {
+impl LanguageModel {
+    /// Contacts nobody yet.
+    pub fn new(settings: &LlmSettings) -> Self {
         let config = OpenAIConfig::new()
-            .with_api_base(llm.base_url.as_str().trim_end_matches('/'))
-            .with_api_key(llm.api_key.expose_secret());
+            .with_api_base(settings.base_url.as_str().trim_end_matches('/'))
+            .with_api_key(settings.api_key.expose_secret());
         Self {
             client: Client::with_config(config),
-            model: llm.model.clone(),
+            name: settings.model.clone(),
+        }
+    }
+}
+
+impl LlmBrain {
+    pub fn new(model: LanguageModel, settings: PolicySettings) -> Self {
+        Self {
+            model,
             policy: DialoguePolicy::new(settings.clone()),
             settings,
             history: Vec::new(),
@@ -234,7 +249,7 @@ impl LlmBrain {
         messages.extend(self.history.iter().cloned());
         messages.push(ChatCompletionRequestUserMessage::from(text).into());
         let request = CreateChatCompletionRequest {
-            model: self.model.clone(),
+            model: self.model.name.clone(),
             messages,
             tools: Some(tools(behaviour.tools, self.policy.departments()))
                 .filter(|tools| !tools.is_empty()),
@@ -251,7 +266,7 @@ impl LlmBrain {
         request: CreateChatCompletionRequest,
     ) -> Result<Answer, AnswerError> {
         let stalled = |_| AnswerError::Stalled;
-        let chat = self.client.chat();
+        let chat = self.model.client.chat();
         let mut stream = timeout(STALL_TIMEOUT, chat.create_stream(request))
             .await
             .map_err(stalled)??;

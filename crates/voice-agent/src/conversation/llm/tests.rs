@@ -68,7 +68,7 @@ impl Server {
 
     fn brain(&self) -> LlmBrain {
         LlmBrain::new(
-            &self.settings,
+            LanguageModel::new(&self.settings),
             PolicySettings {
                 default_transfer: Some("+15550009999".parse().unwrap()),
                 ..PolicySettings::default()
@@ -438,7 +438,7 @@ async fn the_operators_words_come_first_and_a_tool_that_was_taken_away_is_gone()
     .await;
     let behaviour = "name = \"Max\"\ninstructions = \"You are {name} of the bakery.\"\n[tools]\nend_call = false";
     let mut brain = LlmBrain::new(
-        &server.settings,
+        LanguageModel::new(&server.settings),
         PolicySettings {
             behaviour: Behaviour::parse(behaviour).unwrap(),
             ..PolicySettings::default()
