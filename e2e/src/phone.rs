@@ -175,6 +175,14 @@ pub struct Phone {
     process: Process,
 }
 
+/// Words as a sound file of the phone that is to say them.
+#[derive(Debug)]
+pub struct Rehearsed {
+    text: String,
+    file: String,
+    length: Duration,
+}
+
 impl Phone {
     /// Starts a phone below `dir` and waits until the carrier has registered it.
     pub async fn start(
@@ -364,12 +372,27 @@ impl Phone {
 
     /// Speaks into the running call and returns when the last word has been sent.
     pub async fn say(&self, text: &str) -> anyhow::Result<()> {
+        let rehearsed = self.rehearse(text).await?;
+        self.recite(&rehearsed).await
+    }
+
+    /// Makes what is to be said before there is a call: that takes longer than people are patient.
+    pub async fn rehearse(&self, text: &str) -> anyhow::Result<Rehearsed> {
+        let (file, length) = self.utterance(text).await?;
+        Ok(Rehearsed {
+            text: text.to_owned(),
+            file,
+            length,
+        })
+    }
+
+    /// Says what was rehearsed, as [`say`](Self::say) does.
+    pub async fn recite(&self, rehearsed: &Rehearsed) -> anyhow::Result<()> {
         let leg = self.leg(self.legs()?.saturating_sub(1)).await?;
-        let (file, spoken) = self.utterance(text).await?;
         let begun = leg.said.pcm()?.duration();
-        self.play(&file).await?;
-        self.speaker.write(text.to_owned());
-        self.has_sent(&leg, begun + spoken).await?;
+        self.play(&rehearsed.file).await?;
+        self.speaker.write(rehearsed.text.clone());
+        self.has_sent(&leg, begun + rehearsed.length).await?;
         // The next call would play the words again.
         self.play(QUIET).await
     }

@@ -26,9 +26,10 @@ const UNDERSTOOD: f64 = 0.7;
 
 pub(crate) async fn voicemail_gets_the_message_after_its_tone(world: World) -> anyhow::Result<()> {
     let (worker, phone) = start(&world).await?;
+    let (greeting, full) = (phone.rehearse(GREETING).await?, phone.rehearse(FULL).await?);
     let mailbox = async {
         pick_up(&phone, 0).await?;
-        phone.say(GREETING).await?;
+        phone.recite(&greeting).await?;
         phone.beep().await?;
         let before = worker.events().entries();
         ensure!(
@@ -50,7 +51,7 @@ pub(crate) async fn voicemail_gets_the_message_after_its_tone(world: World) -> a
     let rung = phone.events().len();
     let mailbox = async {
         pick_up(&phone, rung).await?;
-        phone.say(FULL).await
+        phone.recite(&full).await
     };
     let (output, ()) = tokio::try_join!(dial(&world), mailbox)?;
     output
@@ -64,9 +65,10 @@ pub(crate) async fn a_call_screener_is_answered_and_then_the_person(
     world: World,
 ) -> anyhow::Result<()> {
     let (worker, phone) = start(&world).await?;
+    let screener = phone.rehearse(SCREENER).await?;
     let person = async {
         let id = pick_up(&phone, 0).await?;
-        phone.say(SCREENER).await?;
+        phone.recite(&screener).await?;
         let mut call = Call::answered(worker, phone, id).await?;
         ensure!(
             call.said == ["This is Ada, calling for the owner of this number."],
