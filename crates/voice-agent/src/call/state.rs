@@ -805,9 +805,12 @@ impl Call {
     fn machine(&self, now: Instant, heard: &Heard) -> Option<Machine> {
         let may_be_one = self.settings.behaviour.voicemail.detect
             && self.machine_until.is_some_and(|until| now < until);
-        match heard {
-            Heard::Turn { first, .. } if may_be_one => Machine::of(first),
-            _ => None,
+        if let Heard::Turn { first, .. } = heard
+            && may_be_one
+        {
+            Machine::of(first)
+        } else {
+            None
         }
     }
 
