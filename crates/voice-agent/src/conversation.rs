@@ -30,8 +30,8 @@ use std::time::Instant;
 
 use transfer_core::{Doubt, PhoneNumber, TransferFailure, policy::Refusal};
 
-pub(crate) use self::answerer::Machine;
 use self::intent::Intent;
+pub(crate) use self::{answerer::Machine, spoken_number::has_whole_number};
 pub use self::{
     keypad::{Key, UnknownKey},
     llm::{LanguageModel, LlmBrain},

@@ -98,7 +98,7 @@ fn a_number_is_read_back_and_waits_for_a_yes() {
             policy  +44********58 allowed: any ordinary number
             agent   Sure, I am transferring you now. One moment please.
             wire    > REFER, Refer-To: <sip:+44********58@sip.example.net>
-                      X-VH-Reason: Transfer me to plus four four, two zero, seven nine four six, ze
+                      X-VH-Reason: Transfer to a phone number
                       X-VH-Source: voice-agent
             wire    < 202 Accepted, NOTIFY 200 OK
             wire    < BYE to the caller's leg

@@ -4,15 +4,19 @@ use std::{collections::HashMap, time::Duration};
 
 use livekit_api::services::sip::CreateSIPParticipantOptions;
 use tracing::{debug, info, warn};
-use transfer_core::{DialFailure, FORWARDED_PREFIX, PhoneNumber, TransferFailure, mask_digits};
+use transfer_core::{DialFailure, FORWARDED_PREFIX, PhoneNumber, TransferFailure};
 
 use super::{
     Api,
     dial::{API_MARGIN, MAX_CALL_DURATION, is_not_found, twirp_failure},
 };
+use crate::conversation::has_whole_number;
 
 /// Longest header value that carriers pass on without cutting it, in characters.
 const LONGEST_REASON: usize = 64;
+
+/// The reason of whoever has asked for a number.
+const NUMBER_ASKED_FOR: &str = "Transfer to a phone number";
 
 const TARGET: &str = "target_";
 
@@ -48,7 +52,12 @@ pub(crate) fn headers(
     request: &str,
 ) -> HashMap<String, String> {
     let mut headers = of_the_job.clone();
-    let reason: String = mask_digits(request)
+    // Whose number it is, is nobody's business on the way.
+    let request = match has_whole_number(request) {
+        true => NUMBER_ASKED_FOR,
+        false => request,
+    };
+    let reason: String = request
         .chars()
         .filter(|c| (' '..='~').contains(c))
         .take(LONGEST_REASON)
@@ -137,6 +146,20 @@ mod tests {
             Some(64)
         );
         assert_eq!(reason(" "), None);
+        for number in [
+            "Transfer me to +15550001234.",
+            "to +44 20 7946 0958",
+            "Plus 4.4.20.7946.0958",
+            "to plus one, triple five, triple zero, twelve thirty-four",
+        ] {
+            assert_eq!(
+                reason(number).as_deref(),
+                Some(NUMBER_ASKED_FOR),
+                "{number}"
+            );
+        }
+        let order = "It is about order 4711.";
+        assert_eq!(reason(order).as_deref(), Some(order));
         assert_eq!(headers(&job, "")["X-VH-Campaign"], "spring");
         assert_eq!(headers(&job, "")["X-VH-Source"], "voice-agent");
     }

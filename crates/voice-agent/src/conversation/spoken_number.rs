@@ -471,14 +471,25 @@ fn without_fourth_in_a_row(digits: &str) -> String {
 /// "One of your agents" has one digit, "extension four two" two.
 const WORTH_A_SECOND_LOOK: usize = 3;
 
+/// Digits from which a sentence can hold a whole phone number.
+const WHOLE_NUMBER: usize = 7;
+
 /// Whether a sentence seems to hold a phone number or a part of one.
 pub fn has_number(text: &str) -> bool {
     let tokens = tokens(text);
-    let digits: usize = runs(&tokens).iter().map(Run::len).sum();
-    digits >= WORTH_A_SECOND_LOOK
+    digits(&tokens) >= WORTH_A_SECOND_LOOK
         || tokens
             .iter()
             .any(|token| groups::repetition(token).is_some())
+}
+
+/// Whether a sentence has as many digits as a phone number in it, in whatever form.
+pub(crate) fn has_whole_number(text: &str) -> bool {
+    digits(&tokens(text)) >= WHOLE_NUMBER
+}
+
+fn digits(tokens: &[Token]) -> usize {
+    runs(tokens).iter().map(Run::len).sum()
 }
 
 /// Whether a sentence breaks off in a phone number: more digits are likely to come.
