@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use crate::{binaries::product, tls_front};
 
 /// What of our own environment a tool may see; its settings come from the `.env` alone.
-const PASSED_ON: [&str; 4] = ["PATH", "HOME", "XDG_CACHE_HOME", "SPEECH_MODELS_DIR"];
+const PASSED_ON: [&str; 3] = ["PATH", "HOME", "XDG_CACHE_HOME"];
 
 /// What a finished tool left behind.
 #[derive(Debug, Clone)]

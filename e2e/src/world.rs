@@ -98,6 +98,9 @@ impl World {
         ] {
             world.set(name, value)?;
         }
+        if let Ok(models) = env::var("SPEECH_MODELS_DIR") {
+            world.set("SPEECH_MODELS_DIR", &models)?;
+        }
         Ok(world)
     }
 

@@ -68,6 +68,11 @@ pub(crate) async fn a_warm_transfer_is_private_until_the_target_accepts(
     target_hears.expect_no_tone(caller.narrow)?;
     caller_hears.expect_no_tone(target.narrow)?;
     caller_hears.wait_for_tone(RINGBACK_HZ).await?;
+    live_agent.press("1").await?;
+
+    expect_conversation(&call, &live_agent).await?;
+
+    // The target would not wait until Whisper has understood it.
     let told = world
         .transcribe(&target_hears)
         .await?
@@ -86,10 +91,6 @@ pub(crate) async fn a_warm_transfer_is_private_until_the_target_accepts(
         !overheard.contains("decline"),
         "the caller heard the briefing: {overheard}"
     );
-
-    live_agent.press("1").await?;
-
-    expect_conversation(&call, &live_agent).await?;
     live_agent.hang_up().await?;
     call.phone.closed(&call.id).await?;
     expect_end(&world, call, &live_agent, &ringing, "transferred").await

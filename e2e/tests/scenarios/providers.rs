@@ -1,6 +1,7 @@
 //! Providers of speech and language that die or stall in the middle of a call.
 
 use std::{
+    collections::HashMap,
     fs,
     os::unix::fs::symlink,
     path::Path,
@@ -373,6 +374,8 @@ struct Asked {
     spoken: AtomicUsize,
     transcribed: AtomicUsize,
     voices: Voices,
+    /// What was said, as it sounds.
+    audio: Mutex<HashMap<String, Vec<u8>>>,
 }
 
 impl Provider {
@@ -382,7 +385,9 @@ impl Provider {
             spoken: AtomicUsize::new(0),
             transcribed: AtomicUsize::new(0),
             voices: Voices::load(&models()?.piper())?,
+            audio: Mutex::default(),
         });
+        asked.speak(ANSWER)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/v1", listener.local_addr()?);
         let mut task = JoinSet::new();
@@ -453,7 +458,21 @@ impl Asked {
         }
     }
 
+    /// The audio of `text`, made once: a vendor does not share its processor with the phones.
     fn speak(&self, text: &str) -> anyhow::Result<Vec<u8>> {
+        let made = |cache: &HashMap<String, Vec<u8>>| cache.get(text).cloned();
+        if let Some(audio) = made(&self.audio.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(audio);
+        }
+        let audio = self.synthesize(text)?;
+        self.audio
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(text.to_owned(), audio.clone());
+        Ok(audio)
+    }
+
+    fn synthesize(&self, text: &str) -> anyhow::Result<Vec<u8>> {
         let mut spoken: Pcm = self.voices.say(Voice::Joe, text, &std::env::temp_dir())?;
         spoken = resample(&spoken, RATE);
         Ok(spoken
