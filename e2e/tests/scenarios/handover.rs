@@ -14,6 +14,8 @@ use e2e::{
     world::World,
 };
 
+use crate::transferred::expect_talk;
+
 /// Ringback, which a caller on hold hears.
 const RINGBACK_HZ: u32 = 425;
 
@@ -34,7 +36,7 @@ pub(crate) async fn a_refused_refer_becomes_a_bridge(world: World) -> anyhow::Re
     let ringing = live_agent.incoming().await?;
     live_agent.answer(&ringing).await?;
 
-    expect_conversation(&call, &live_agent).await?;
+    expect_talk(&call.phone, 0, &live_agent, 0).await?;
     wire::expect_one_dial(&world.capture, LIVEKIT_SIP, FORWARDED_NUMBER).await?;
     call.phone.hang_up().await?;
     expect_end(&world, call, &live_agent, &ringing, "transferred").await
@@ -70,7 +72,7 @@ pub(crate) async fn a_warm_transfer_is_private_until_the_target_accepts(
     caller_hears.wait_for_tone(RINGBACK_HZ).await?;
     live_agent.press("1").await?;
 
-    expect_conversation(&call, &live_agent).await?;
+    expect_talk(&call.phone, 0, &live_agent, 0).await?;
 
     // The target would not wait until Whisper has understood it.
     let told = world
@@ -154,19 +156,6 @@ async fn held(world: &World) -> anyhow::Result<(Phone, Call, CallId)> {
         .context("the target must be told what it is about")?;
     ensure!(told.contains("Transfer me"), "the target was told: {told}");
     Ok((live_agent, call, ringing))
-}
-
-/// Caller and target hear each other.
-async fn expect_conversation(call: &Call, target: &Phone) -> anyhow::Result<()> {
-    let (near, far) = tokio::try_join!(call.leg(), target.leg(0))?;
-    tokio::try_join!(call.phone.hum(), target.hum())?;
-    near.heard
-        .wait_for_tone(target.settings().pilot.narrow)
-        .await?;
-    far.heard
-        .wait_for_tone(call.phone.settings().pilot.narrow)
-        .await?;
-    Ok(())
 }
 
 /// The agent tells the caller, who is understood, what has happened after position `from` of the journal.

@@ -25,13 +25,17 @@ use e2e::{
 use serde_json::{Value, json};
 use speech::{ModelsDir, Pcm, resample};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::sleep,
 };
 
-use crate::{transfer::UNDERSTOOD, transferred::expect_transferred};
+use crate::{
+    http::read_request,
+    transfer::UNDERSTOOD,
+    transferred::{expect_talk, expect_transferred},
+};
 
 /// What OpenAI's protocol says of raw audio.
 const RATE: u32 = 24_000;
@@ -291,14 +295,7 @@ async fn expect_voiceless_transfer(
     let referred = phone.referred_to(live_agent.settings().number).await?;
     phone.closed(call).await?;
 
-    let (near, far) = tokio::try_join!(phone.leg(1), live_agent.leg(0))?;
-    tokio::try_join!(phone.hum(), live_agent.hum())?;
-    near.heard
-        .wait_for_tone(live_agent.settings().pilot.narrow)
-        .await?;
-    far.heard
-        .wait_for_tone(phone.settings().pilot.narrow)
-        .await?;
+    expect_talk(phone, 1, live_agent, 0).await?;
     worker
         .expect(WorkerEvent::JobEnded {
             outcome: "transferred".to_owned(),
@@ -428,17 +425,7 @@ impl Provider {
 impl Asked {
     async fn answer(&self, stream: TcpStream) -> anyhow::Result<()> {
         let mut stream = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            ensure!(stream.read_line(&mut head).await? > 0, "no request");
-        }
-        let length = head.to_lowercase();
-        let length = length
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        let mut body = vec![0; length.map_or(Ok(0), str::parse)?];
-        stream.read_exact(&mut body).await?;
-
+        let (head, body) = read_request(&mut stream).await?;
         let conducts = *self.conducts.lock().unwrap_or_else(PoisonError::into_inner);
         if head.starts_with("POST /v1/audio/speech ") {
             self.spoken.fetch_add(1, SeqCst);

@@ -21,6 +21,8 @@ use e2e::{
     world::World,
 };
 
+use crate::transferred::expect_talk;
+
 const REQUEST: &str = "Transfer me.";
 
 /// How much of a sentence Whisper must understand of what a phone has heard, for the sentence to count as heard.
@@ -520,17 +522,4 @@ impl<'a> Rehearsal<'a> {
         }
         Ok(())
     }
-}
-
-/// The caller and the target hear each other, in their `n`th and `m`th call with audio.
-async fn expect_talk(caller: &Phone, n: usize, target: &Phone, m: usize) -> anyhow::Result<()> {
-    let (near, far) = tokio::try_join!(caller.leg(n), target.leg(m))?;
-    tokio::try_join!(caller.hum(), target.hum())?;
-    near.heard
-        .wait_for_tone(target.settings().pilot.narrow)
-        .await?;
-    far.heard
-        .wait_for_tone(caller.settings().pilot.narrow)
-        .await?;
-    Ok(())
 }

@@ -56,17 +56,10 @@ pub(crate) async fn expect_transferred_by(
         "the notice was cut off; the caller heard: {heard}"
     );
     // After: caller and target hear each other.
-    let (near, far) = tokio::try_join!(call.phone.leg(1), target.leg(0))?;
-    tokio::try_join!(call.phone.hum(), target.hum())?;
-    near.heard
-        .wait_for_tone(target.settings().pilot.narrow)
-        .await?;
-    far.heard
-        .wait_for_tone(call.phone.settings().pilot.narrow)
-        .await?;
+    expect_talk(&call.phone, 1, target, 0).await?;
     expect_codec(
         call.phone.settings().codecs,
-        &far.heard,
+        &target.leg(0).await?.heard,
         call.phone.settings().pilot,
     )
     .await?;
@@ -112,4 +105,22 @@ async fn expect_codec(
         Codecs::Wideband => heard.wait_for_tone(pilot.wide).await.map(drop),
         Codecs::Narrowband => heard.expect_no_tone(pilot.wide),
     }
+}
+
+/// The caller and the target hear each other, in their `n`th and `m`th call with audio.
+pub(crate) async fn expect_talk(
+    caller: &Phone,
+    n: usize,
+    target: &Phone,
+    m: usize,
+) -> anyhow::Result<()> {
+    let (near, far) = tokio::try_join!(caller.leg(n), target.leg(m))?;
+    tokio::try_join!(caller.hum(), target.hum())?;
+    near.heard
+        .wait_for_tone(target.settings().pilot.narrow)
+        .await?;
+    far.heard
+        .wait_for_tone(caller.settings().pilot.narrow)
+        .await?;
+    Ok(())
 }

@@ -13,13 +13,13 @@ use e2e::{
 };
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncWriteExt as _, BufReader},
     net::TcpListener,
     sync::mpsc,
     task::JoinSet,
 };
 
-use crate::transfer::UNDERSTOOD;
+use crate::{http::read_request, transfer::UNDERSTOOD};
 
 /// What the agent is saying, half a minute of it.
 const SENTENCES: [&str; 5] = [
@@ -178,16 +178,7 @@ impl Model {
             loop {
                 let (stream, _) = listener.accept().await?;
                 let mut stream = BufReader::new(stream);
-                let mut head = String::new();
-                while !head.ends_with("\r\n\r\n") {
-                    ensure!(stream.read_line(&mut head).await? > 0, "no request");
-                }
-                let length = head.to_lowercase();
-                let length = length
-                    .lines()
-                    .find_map(|line| line.strip_prefix("content-length: "));
-                let mut body = vec![0; length.map_or(Ok(0), str::parse)?];
-                stream.read_exact(&mut body).await?;
+                let (_, body) = read_request(&mut stream).await?;
                 tell.send(serde_json::from_slice(&body)?).await?;
                 let chunk = |delta: &str, finish: &str| {
                     format!(

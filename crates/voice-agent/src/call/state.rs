@@ -695,8 +695,8 @@ impl Call {
         if std::mem::take(&mut self.early_media) {
             return;
         }
-        if let Phase::AwaitingTone { until, .. } = &mut self.phase {
-            *until = (*until).min(now + TONE_WAIT);
+        if self.await_tone(now) {
+            return;
         }
         let again = self.unrecognised > 0;
         self.unrecognised += 1;
@@ -706,6 +706,9 @@ impl Call {
     fn turn(&mut self, now: Instant, first: String, second: Option<String>) {
         self.speech = Words::Heard;
         if std::mem::take(&mut self.early_media) {
+            return;
+        }
+        if self.await_tone(now) {
             return;
         }
         if self.goes_on_over(&first, second.as_deref()) {
@@ -727,12 +730,12 @@ impl Call {
                 Phase::Listening { until } => {
                     *until = (*until).min(now + timings.silence_after_interruption);
                 }
-                Phase::AwaitingTone { until, .. } => *until = (*until).min(now + TONE_WAIT),
                 Phase::Connecting
                 | Phase::Thinking
                 | Phase::Speaking(_)
                 | Phase::Interrupted { .. }
                 | Phase::HandingOver(_)
+                | Phase::AwaitingTone { .. }
                 | Phase::Noting
                 | Phase::Ended => {}
             }
@@ -743,11 +746,6 @@ impl Call {
             return;
         }
         self.unrecognised = 0;
-        // The rest of its greeting.
-        if let Phase::AwaitingTone { until, .. } = &mut self.phase {
-            *until = (*until).min(now + TONE_WAIT);
-            return;
-        }
         // Said over the notice of a transfer.
         if matches!(&self.phase, Phase::Speaking(speech) if !is_interruptible(&speech.then)) {
             return;
@@ -773,12 +771,9 @@ impl Call {
     fn hear(&mut self, now: Instant, heard: Heard) {
         match &self.phase {
             Phase::Answered { .. } | Phase::Listening { .. } => self.attend(now, heard),
-            Phase::Speaking(speech) if is_interruptible(&speech.then) => {
-                self.dead_air.stop();
-                self.outputs.push_back(Output::StopSpeaking);
-                self.attend(now, heard);
-            }
-            Phase::Interrupted { .. } => {
+            Phase::Speaking(speech) | Phase::Interrupted { speech, .. }
+                if is_interruptible(&speech.then) =>
+            {
                 self.dead_air.stop();
                 self.outputs.push_back(Output::StopSpeaking);
                 self.attend(now, heard);
@@ -786,11 +781,21 @@ impl Call {
             Phase::Thinking => self.waiting.push_back(heard),
             Phase::Connecting
             | Phase::Speaking(_)
+            | Phase::Interrupted { .. }
             | Phase::HandingOver(_)
             | Phase::AwaitingTone { .. }
             | Phase::Noting
             | Phase::Ended => {}
         }
+    }
+
+    /// Whether a voicemail box has fallen silent; its tone comes now.
+    fn await_tone(&mut self, now: Instant) -> bool {
+        let Phase::AwaitingTone { until, .. } = &mut self.phase else {
+            return false;
+        };
+        *until = (*until).min(now + TONE_WAIT);
+        true
     }
 
     /// Thinks about what a person said, and meets a machine.

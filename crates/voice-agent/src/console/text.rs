@@ -17,10 +17,8 @@ use super::{
 use crate::{
     call::{Audience, Input, Outcome, Party},
     conversation::{Brain, has_number},
+    voice::CHARACTERS_PER_SECOND,
 };
-
-/// How fast people and voices speak.
-const CHARACTERS_PER_SECOND: f64 = 14.0;
 
 /// How long the caller needs to open the mouth: an agent that speaks first has begun by then.
 const OPENING: Duration = Duration::from_secs(1);
