@@ -18,7 +18,10 @@ use std::{
 };
 
 use sip_config::{AgentSettings, HoldSound};
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
 use tracing::warn;
 use transfer_core::{JobMetadata, ParseJobMetadataError, PhoneNumber, policy::TransferPolicy};
 
@@ -184,6 +187,8 @@ async fn talk(
         }
     };
 
+    // Before anything is shown: whoever has read that the call goes on may end it.
+    let mut interrupts = signal(SignalKind::interrupt()).expect("a handler of SIGINT can be set");
     let now = Instant::now();
     let is_typed = by_keyboard && io::stdin().is_terminal();
     let format = match wishes.json {
@@ -230,7 +235,7 @@ async fn talk(
             let told = outcome_of(outcome);
             (told.code(), outcome.to_string(), told.exit_code())
         }
-        _ = tokio::signal::ctrl_c() => ("interrupted", "interrupted".to_owned(), INTERRUPTED),
+        _ = interrupts.recv() => ("interrupted", "interrupted".to_owned(), INTERRUPTED),
     };
     screen.show(&Event::Ended {
         outcome,
