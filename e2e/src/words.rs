@@ -3,31 +3,37 @@
 /// The digits in a text, spoken or written: `plus one, 5 5 5` is `1555`.
 pub fn digits(text: &str) -> String {
     words(text)
+        .map(|word| spoken_digit(&word).map_or(word, str::to_owned))
         .flat_map(|word| {
-            let spoken = match word.as_str() {
-                "zero" | "oh" => "0",
-                "one" => "1",
-                "two" => "2",
-                "three" => "3",
-                "four" => "4",
-                "five" => "5",
-                "six" => "6",
-                "seven" => "7",
-                "eight" => "8",
-                "nine" => "9",
-                _ => "",
-            };
-            let digits = if spoken.is_empty() {
-                word
-            } else {
-                spoken.to_owned()
-            };
-            digits
-                .chars()
+            word.chars()
                 .filter(char::is_ascii_digit)
                 .collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// A text without the words for digits, which Whisper writes in many ways.
+pub fn without_digits(text: &str) -> String {
+    let others: Vec<_> = words(text)
+        .filter(|word| spoken_digit(word).is_none())
+        .collect();
+    others.join(" ")
+}
+
+fn spoken_digit(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "zero" | "oh" => "0",
+        "one" => "1",
+        "two" => "2",
+        "three" => "3",
+        "four" => "4",
+        "five" => "5",
+        "six" => "6",
+        "seven" => "7",
+        "eight" => "8",
+        "nine" => "9",
+        _ => return None,
+    })
 }
 
 /// The share of the words of `said`, 0 to 1, that occur in `understood`.
@@ -58,6 +64,10 @@ mod tests {
             "15550001234"
         );
         assert_eq!(digits("Is that right?"), "");
+        assert_eq!(
+            without_digits("To plus one, oh 5. Right?"),
+            "to plus 5 right"
+        );
     }
 
     #[test]

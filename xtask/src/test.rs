@@ -5,6 +5,8 @@
 
 use std::{
     process::{Command, ExitCode, ExitStatus},
+    sync::Mutex,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,6 +23,12 @@ use crate::{
 
 /// Names of crates that bring upstream's C++ libwebrtc, which its build script downloads.
 const DOWNLOADERS: &[&str] = &["webrtc-sys", "webrtc-sys-build"];
+
+/// How many test programs run at the same time. More would not be done sooner on two cores.
+const PROGRAMS_AT_ONCE: usize = 2;
+
+/// How many tests of a program run at the same time: most of them wait.
+const TESTS_AT_ONCE: &str = "6";
 
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
@@ -117,10 +125,11 @@ fn dependencies() -> anyhow::Result<()> {
 
 fn unit_and_integration(executables: &[Executable], tally: &mut Tally) -> anyhow::Result<()> {
     let is_wanted = |executable: &&Executable| executable.is_test && !e2e::is_scenarios(executable);
-    for test in executables.iter().filter(is_wanted) {
-        println!("-- {}", test.title());
-        tally.run(&mut test.command())?;
-    }
+    tally.run_each(executables.iter().filter(is_wanted).map(|test| {
+        let mut command = test.command();
+        command.env("RUST_TEST_THREADS", TESTS_AT_ONCE);
+        (test.title(), command)
+    }))?;
     tally.ensure_any()
 }
 
@@ -150,8 +159,40 @@ struct Tally {
 }
 
 impl Tally {
+    /// Runs test programs with their titles, some at the same time, and prints what each printed when it is done.
+    fn run_each(
+        &mut self,
+        programs: impl Iterator<Item = (String, Command)> + Send,
+    ) -> anyhow::Result<()> {
+        let programs = Mutex::new(programs);
+        let next = || programs.lock().expect("no lane panics in between").next();
+        let lane = || -> anyhow::Result<Self> {
+            let mut tally = Self::default();
+            while let Some((title, mut command)) = next() {
+                let mut printed = format!("-- {title}\n");
+                tally.watch(&mut command, |line| printed.extend([line, "\n"]))?;
+                print!("{printed}");
+            }
+            Ok(tally)
+        };
+        thread::scope(|scope| {
+            let lanes: Vec<_> = (0..PROGRAMS_AT_ONCE).map(|_| scope.spawn(lane)).collect();
+            for lane in lanes {
+                let lane = lane.join().expect("a lane does not panic")?;
+                self.counts += lane.counts;
+                self.failed.extend(lane.failed);
+            }
+            Ok(())
+        })
+    }
+
     /// Runs a test program, printing what it prints.
     fn run(&mut self, command: &mut Command) -> anyhow::Result<()> {
+        self.watch(command, |line| println!("{line}"))
+    }
+
+    /// Runs a test program, and gives each line that it prints to `show`.
+    fn watch(&mut self, command: &mut Command, mut show: impl FnMut(&str)) -> anyhow::Result<()> {
         let before = self.counts;
         let status = process::stdout_lines(command, |line| {
             if let Some(counts) = libtest::counts(&line) {
@@ -163,7 +204,7 @@ impl Tally {
             {
                 self.failed.push(name.to_owned());
             }
-            println!("{line}");
+            show(&line);
         })?;
         self.judge(command, status, self.counts.failed > before.failed);
         Ok(())
@@ -315,6 +356,26 @@ mod tests {
             }
         );
         assert_eq!(tally.failed, ["opens"]);
+    }
+
+    #[test]
+    fn programs_that_run_at_the_same_time_are_all_counted() {
+        let program = |number: usize| {
+            let last = if number == 3 {
+                "sh -c 'exit 3'"
+            } else {
+                "true"
+            };
+            let mut command = process::command("sh");
+            let result = "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured;";
+            command.args(["-c", &format!("echo '{result}'; {last}")]);
+            (number.to_string(), command)
+        };
+        let mut tally = Tally::default();
+        tally.run_each((0..5).map(program)).unwrap();
+        let Counts { passed, failed, .. } = tally.counts;
+        assert_eq!((passed, failed), (10, 1));
+        assert!(tally.failed[0].contains("exit 3"), "{:?}", tally.failed);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// How many scenarios run at once unless `--test-threads` says otherwise.
 ///
 /// More saves time while phones speak and ring, and costs it where Whisper listens.
-const AT_ONCE: usize = 5;
+const AT_ONCE: usize = 6;
 
 /// How long a scenario may take; the slowest needs a third of it.
 const LIMIT: Duration = Duration::from_secs(150);

@@ -9,9 +9,27 @@ use e2e::{
     phone::{Codecs, Phone},
     tone::Pilot,
     wire,
+    words::{share_understood, without_digits},
     worker::WorkerEvent,
     world::World,
 };
+
+use crate::transfer::UNDERSTOOD;
+
+/// What the agent says from its notice on.
+fn notice(call: &Call) -> String {
+    let entries = call.worker.events().entries().into_iter().skip(call.since);
+    let says = entries.filter_map(|event| {
+        let WorkerEvent::Says { text } = event else {
+            return None;
+        };
+        Some(text)
+    });
+    let notice: Vec<_> = says
+        .skip_while(|text| !text.to_lowercase().contains(NOTICE))
+        .collect();
+    notice.join(" ")
+}
 
 /// Takes the call on `target`, which rings, and checks everything until both have hung up.
 ///
@@ -46,9 +64,11 @@ pub(crate) async fn expect_transferred_by(
         .await?
         .join(" ")
         .to_lowercase();
+    let notice = notice(call);
+    let share = share_understood(&without_digits(&notice), &heard);
     ensure!(
-        heard.contains(NOTICE),
-        "no notice before the transfer; the caller heard: {heard}"
+        !notice.is_empty() && share >= UNDERSTOOD,
+        "of the notice `{notice}` only {share:.2} was understood; the caller heard: {heard}"
     );
     // After the digits of a number Whisper writes a figure.
     ensure!(
