@@ -255,6 +255,20 @@ impl Phone {
             .await
     }
 
+    /// Waits until the other side has pressed so many keys, and returns them.
+    pub async fn keys(&self, count: usize) -> anyhow::Result<String> {
+        let what = format!("{count} keys pressed by the other side");
+        wait_for_condition(&what, LIMIT, async || {
+            let key =
+                |event: &PhoneEvent| (event.kind == EventKind::Key).then(|| event.param.clone());
+            match self.events().all(key) {
+                keys if keys.len() >= count => Ok(keys.concat()),
+                keys => Err(Unmet::NotYet(format!("{keys:?}"))),
+            }
+        })
+        .await
+    }
+
     /// Whether the phone has rung.
     pub fn has_rung(&self) -> bool {
         !self

@@ -1,6 +1,7 @@
 //! What the worker and the dialer need beside LiveKit itself.
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub struct AgentSettings {
     pub transfer_ringing_timeout: Duration,
     pub transfer: TransferSettings,
     pub log_level: LogLevel,
+    /// Where Prometheus is answered; `None`: nowhere.
+    pub metrics_address: Option<SocketAddr>,
     pub speech: SpeechSettings,
     pub providers: ProviderSettings,
     /// `None`: the built-in dialogue answers.
@@ -167,6 +170,7 @@ impl Settings for AgentSettings {
         let transfer_ringing_timeout = reader.optional("TRANSFER_RINGING_TIMEOUT", ringing_timeout);
         let transfer = TransferSettings::read(reader, region);
         let log_level = reader.optional("LIVEKIT_LOG_LEVEL", log_level);
+        let metrics_address = reader.optional("PROMETHEUS_PORT", metrics_address);
         let speech = SpeechSettings::read(reader);
         let providers = ProviderSettings::read(reader);
         let llm = LlmSettings::read_optional(reader);
@@ -183,6 +187,7 @@ impl Settings for AgentSettings {
             transfer_ringing_timeout: transfer_ringing_timeout.unwrap_or(TRANSFER_RINGING_TIMEOUT),
             transfer,
             log_level: log_level.unwrap_or_default(),
+            metrics_address,
             speech: speech?,
             providers: providers?,
             llm,
@@ -292,6 +297,19 @@ fn path(value: &str) -> Result<PathBuf, &'static str> {
     Ok(PathBuf::from(value.trim()))
 }
 
+/// A port alone is one on all addresses, as in LiveKit's own configuration.
+fn metrics_address(value: &str) -> Result<SocketAddr, &'static str> {
+    let value = value.trim();
+    let address = match value.parse() {
+        Ok(port) => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+        Err(_) => value.parse(),
+    };
+    match address {
+        Ok(address) if address.port() != 0 => Ok(address),
+        Ok(_) | Err(_) => Err("it is neither a port nor an IP address with a port"),
+    }
+}
+
 fn ringing_timeout(value: &str) -> Result<Duration, &'static str> {
     match value.trim().parse() {
         Ok(seconds @ 1..=LONGEST_RINGING_TIMEOUT_S) => Ok(Duration::from_secs(seconds)),
@@ -328,6 +346,27 @@ mod tests {
         assert_eq!(ringing_timeout(" 45 "), Ok(Duration::from_secs(45)));
         for value in ["0", "81", "-1", "30s", "1.5", ""] {
             assert!(ringing_timeout(value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_told_on_a_port_or_on_one_address() {
+        for (value, address) in [
+            (" 9464 ", "0.0.0.0:9464"),
+            ("127.0.0.1:9464", "127.0.0.1:9464"),
+            ("[::1]:9464", "[::1]:9464"),
+        ] {
+            assert_eq!(metrics_address(value), Ok(address.parse().unwrap()));
+        }
+        for value in [
+            "",
+            "0",
+            "65536",
+            "localhost:9464",
+            "127.0.0.1",
+            "127.0.0.1:0",
+        ] {
+            assert!(metrics_address(value).is_err(), "{value}");
         }
     }
 

@@ -214,6 +214,16 @@ pub const VARIABLES: &[Variable] = &[
         optional: true,
     },
     Variable {
+        name: "PROMETHEUS_PORT",
+        aliases: &[],
+        group: AGENT,
+        doc: "Where the worker tells its metrics at /metrics: a port, on all addresses, or one address with a port; off if unset",
+        expected: "a port from 1 to 65535 such as 9464, or an IP address with one such as 127.0.0.1:9464",
+        needed_by: "voice-agent",
+        example: "127.0.0.1:9464",
+        optional: true,
+    },
+    Variable {
         name: "DIAL_RINGING_TIMEOUT",
         aliases: &[],
         group: AGENT,

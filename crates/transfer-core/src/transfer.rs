@@ -102,6 +102,28 @@ impl TransferFailure {
         }
     }
 
+    /// Returns one word for metrics; what several causes or statuses share is one.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::TargetBusy => "target_busy",
+            Self::TargetDeclined => "target_declined",
+            Self::TargetNoAnswer => "target_no_answer",
+            Self::TargetUnknown => "target_unknown",
+            Self::TargetFault { .. } => "target_fault",
+            Self::Cancelled => "cancelled",
+            Self::BadTarget => "bad_target",
+            Self::Policy(_) => "policy",
+            Self::AlreadyTransferring => "already_transferring",
+            Self::CallerGone => "caller_gone",
+            Self::NotAPhoneCall => "not_a_phone_call",
+            Self::ApiKeyRefused => "api_key_refused",
+            Self::SipServiceDown => "sip_service_down",
+            Self::Overloaded => "overloaded",
+            Self::CannotCall(_) => "cannot_call",
+        }
+    }
+
     /// Returns what the agent tells the caller.
     pub fn spoken(self) -> &'static str {
         match self {

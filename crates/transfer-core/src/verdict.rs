@@ -120,6 +120,16 @@ impl fmt::Display for Verdict {
 }
 
 impl Doubt {
+    /// Returns one word for metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::LegEnded => "leg_ended",
+            Self::TimedOut => "timed_out",
+            Self::NotReported => "not_reported",
+            Self::AnswerLost => "answer_lost",
+        }
+    }
+
     /// Returns what the agent tells a caller who is still there.
     pub fn spoken(self) -> &'static str {
         match self {

@@ -105,7 +105,7 @@ const TIMINGS_KEYS: &[&str] = &[
     "key_pause",
     "filler",
 ];
-const TOOLS_KEYS: &[&str] = &["transfer_call", "end_call"];
+const TOOLS_KEYS: &[&str] = &["transfer_call", "end_call", "send_dtmf"];
 const VOICEMAIL_KEYS: &[&str] = &["detect", "message", "screening_reply"];
 
 /// Keys that are this alike, from 0 to 1, are taken for one that was mistyped.
@@ -156,6 +156,7 @@ pub(crate) struct Timings {
 pub(crate) struct Tools {
     pub(crate) transfer_call: bool,
     pub(crate) end_call: bool,
+    pub(crate) send_dtmf: bool,
 }
 
 /// What the agent does when a machine picks up. An inbound caller is never taken for one.
@@ -202,6 +203,8 @@ impl Default for Tools {
         Self {
             transfer_call: true,
             end_call: true,
+            // A model that presses keys can spend money or open doors.
+            send_dtmf: false,
         }
     }
 }
@@ -509,6 +512,7 @@ fn tool(
     let place = match key {
         "transfer_call" => &mut tools.transfer_call,
         "end_call" => &mut tools.end_call,
+        "send_dtmf" => &mut tools.send_dtmf,
         _ => return false,
     };
     section.take(place, key, value, SWITCH_FORM, switch);

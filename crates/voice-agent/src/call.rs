@@ -11,6 +11,7 @@ mod callback;
 mod claim;
 mod dead_air;
 mod dial;
+mod dtmf;
 mod gate;
 mod handover;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod progress;
 mod room;
 mod sip_api;
 mod state;
+mod tally;
 mod target;
 mod transfer;
 
@@ -59,19 +61,22 @@ pub(crate) use self::{
 };
 use self::{
     callback::Note,
+    dtmf::Press,
     latency::{Latency, Moment, Spread, TurnLatency},
     progress::Progress,
     room::{Absence, Phone, Presence},
     sip_api::SipApi,
+    tally::Tally,
     target::TargetCall,
     transfer::Refer,
 };
 use crate::{
     audio::Speaker,
-    conversation::{Brain, Heard, expects_answer},
+    conversation::{Brain, Done, Heard, expects_answer},
     delivery::Delivery,
     ears::{Attention, EarEvent, Ears},
     hold::chime,
+    metrics::Metrics,
     voice::{Ahead, Voice},
 };
 
@@ -88,6 +93,9 @@ const EVENTS: usize = 8;
 
 /// Moments of turns that wait to be recorded; a turn has four.
 const MOMENTS: usize = 16;
+
+/// Rows of keys that wait to be pressed; a turn has one.
+const PRESSES: usize = 8;
 
 /// How long a call that is over waits for its joining, which takes 50 ms to 300 ms.
 const JOIN_PATIENCE: Duration = Duration::from_secs(2);
@@ -204,6 +212,7 @@ pub(crate) struct Setup {
     pub(crate) brain: Brain,
     pub(crate) voice: Voice,
     pub(crate) ears: Ears,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// What transfers need besides their target.
@@ -235,6 +244,7 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
     loop {
         while let Some(output) = shell.call.poll_output() {
             shell.progress.output(&output);
+            shell.tally.output(&output);
             if let Output::End(outcome) = output {
                 report(outcome);
                 shell.report_latency();
@@ -264,6 +274,7 @@ struct Shell {
     room: String,
     memory: RoomMemory,
     progress: Progress,
+    tally: Tally,
     dial: Option<DialSettings>,
     transfers: Transfers,
     callbacks: Option<CallbackFile>,
@@ -273,8 +284,9 @@ struct Shell {
     speaker: Speaker,
     /// The utterance that is being played, or was played last.
     speaking: Option<Speaking>,
-    /// What the caller has heard of the agent since the last thought.
-    said: Vec<String>,
+    /// What the agent has done since the last thought, as far as the caller has heard it.
+    done: Vec<Done>,
+    presses: mpsc::Sender<Press>,
     /// The filler that is being played.
     filling: Option<AbortHandle>,
     /// Taken by whoever plays: what is said waits for the filler.
@@ -307,8 +319,8 @@ struct Speaking {
 
 /// What the conversation is to think about.
 struct Thought {
-    /// What the caller has heard of the agent since the thought before.
-    said: Vec<String>,
+    /// What the agent has done since the thought before.
+    done: Vec<Done>,
     heard: Heard,
 }
 
@@ -321,6 +333,7 @@ impl Shell {
         let (leaving, left) = mpsc::channel(1);
         let (telling, told) = mpsc::channel(1);
         let (tell_moment, moments) = mpsc::channel(MOMENTS);
+        let (presses, to_press) = mpsc::channel(PRESSES);
         let (made, filler) = watch::channel(None);
         let leave = CancellationToken::new();
         let speaker = Speaker::new();
@@ -341,6 +354,7 @@ impl Shell {
             audience: audiences,
             frames,
             inputs: tell.clone(),
+            presses: Some(to_press),
             absence: Absence::default(),
             progress: Some((progress.follow(), telling)),
         };
@@ -374,6 +388,7 @@ impl Shell {
             room: setup.room,
             memory: setup.memory,
             progress,
+            tally: Tally::new(setup.metrics),
             dial: setup.dial,
             transfers: setup.transfers,
             callbacks: setup.callbacks,
@@ -388,7 +403,8 @@ impl Shell {
             latency: Latency::default(),
             tell_moment,
             moments,
-            said: Vec::new(),
+            done: Vec::new(),
+            presses,
             thoughts,
             heard,
             tell,
@@ -407,8 +423,8 @@ impl Shell {
             Output::Think(heard) => {
                 self.latency.thinks();
                 self.conclude_speech();
-                let said = std::mem::take(&mut self.said);
-                if self.thoughts.try_send(Thought { said, heard }).is_err() {
+                let done = std::mem::take(&mut self.done);
+                if self.thoughts.try_send(Thought { done, heard }).is_err() {
                     // The call thinks one thought at a time, and thinking ends with the call.
                     warn!("thought lost");
                 }
@@ -476,6 +492,16 @@ impl Shell {
                     cause,
                     message,
                 });
+            }
+            Output::PressKeys { identity, keys } => {
+                self.conclude_speech();
+                let done = Done::Pressed(keys.clone());
+                match self.presses.try_send(Press { identity, keys }) {
+                    Ok(()) => self.done.push(done),
+                    Err(_) => {
+                        warn!("keys lost: others wait to be pressed, or we are out of the room")
+                    }
+                }
             }
             Output::DismissTarget(number) => {
                 let (api, room) = (self.api.clone(), self.room.clone());
@@ -568,6 +594,7 @@ impl Shell {
     fn happened(&mut self, moment: Moment) {
         if let Some(turn) = self.latency.happened(moment) {
             report_turn(&turn);
+            self.tally.turn(&turn);
         }
     }
 
@@ -620,7 +647,7 @@ impl Shell {
         if speaking.to_caller {
             let heard = speaking.delivery.borrow().words(Instant::now());
             trace!(heard, "told");
-            self.said.push(heard);
+            self.done.push(Done::Said(heard));
         }
     }
 
@@ -770,9 +797,9 @@ async fn think(
     moments: mpsc::Sender<Moment>,
     attention: Attention,
 ) {
-    while let Some(Thought { said, heard }) = thoughts.recv().await {
-        for words in said {
-            brain.said(&words);
+    while let Some(Thought { done, heard }) = thoughts.recv().await {
+        for done in &done {
+            brain.did(done);
         }
         let reply = brain.hear(heard).await;
         if let Some(at) = brain.first_token() {

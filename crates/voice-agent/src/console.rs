@@ -41,6 +41,7 @@ use crate::{
     hold::{chime, hold_sound},
     inference::LoadSpeechError,
     job::call_settings,
+    tool::own_tools,
 };
 
 /// As a shell reports a process that SIGINT ended.
@@ -164,7 +165,10 @@ async fn talk(
         default_transfer: call.default_transfer.as_ref().map(PhoneNumber::masked),
     };
     let mut brain = Brain::new(
-        settings.llm.as_ref().map(LanguageModel::new),
+        settings
+            .llm
+            .as_ref()
+            .map(|llm| LanguageModel::new(llm).with_tools(own_tools())),
         PolicySettings {
             behaviour,
             default_transfer: call.default_transfer.clone(),

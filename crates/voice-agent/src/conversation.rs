@@ -21,6 +21,7 @@ mod answerer;
 mod department;
 mod intent;
 mod keypad;
+mod keys;
 mod llm;
 mod policy;
 mod read_back;
@@ -34,6 +35,7 @@ use self::intent::Intent;
 pub(crate) use self::{answerer::Machine, spoken_number::has_whole_number};
 pub use self::{
     keypad::{Key, UnknownKey},
+    keys::{Keys, ParseKeysError, Stroke},
     llm::{LanguageModel, LlmBrain},
     policy::{DialoguePolicy, PolicySettings},
     spoken_number::{Ambiguity, SpokenNumber, SpokenNumberError, has_number, is_unfinished_number},
@@ -145,7 +147,19 @@ pub enum Action {
     KeepNote {
         message: Option<String>,
     },
+    /// Press keys on the person's line, and listen on.
+    PressKeys(Keys),
     HangUp,
+}
+
+/// What the agent has done in the conversation since the last thing that was heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// What the person has heard of the agent's words: all of them, or the first of an answer that was
+    /// interrupted.
+    Said(String),
+    /// [`Action::PressKeys`] was begun.
+    Pressed(Keys),
 }
 
 /// Whom the person wants.
@@ -180,12 +194,14 @@ impl Brain {
         }
     }
 
-    /// Learns what of the agent's words the person has heard, before what the person says next: all of them, or the
-    /// first of an answer that was interrupted. Nothing that was not heard is remembered as said.
-    pub fn said(&mut self, words: &str) {
-        match self {
-            Self::Rules(policy) => policy.said(words),
-            Self::Llm(brain) => brain.said(words),
+    /// Learns what the agent has done, before what the person says next. Nothing that was not heard is remembered
+    /// as said.
+    pub fn did(&mut self, done: &Done) {
+        match (self, done) {
+            (Self::Rules(policy), Done::Said(words)) => policy.said(words),
+            (Self::Rules(_), Done::Pressed(_)) => {}
+            (Self::Llm(brain), Done::Said(words)) => brain.said(words),
+            (Self::Llm(brain), Done::Pressed(keys)) => brain.pressed(keys),
         }
     }
 

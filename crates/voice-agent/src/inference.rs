@@ -13,6 +13,7 @@ use crate::{
     behaviour::Behaviour,
     conversation::{Brain, LanguageModel, PolicySettings},
     ears::{Ears, LocalEars, Stt},
+    tool::own_tools,
     vendor::Vendor,
     voice::{LocalVoice, Ready, Voice},
 };
@@ -88,7 +89,10 @@ impl Speech {
             keys,
             http,
             default_region: settings.default_region,
-            model: settings.llm.as_ref().map(LanguageModel::new),
+            model: settings
+                .llm
+                .as_ref()
+                .map(|llm| LanguageModel::new(llm).with_tools(own_tools())),
         })
     }
 

@@ -17,9 +17,10 @@ use crate::{
     behaviour::Behaviour,
     call::{
         self, Api, CallSettings, CallbackFile, Claim, Claimant, DialSettings, Direction, Outcome,
-        RoomMemory, Setup, TransferGate, Transfers,
+        RoomMemory, Setup, TransferGate, Transfers, outcome_of,
     },
     hold::hold_sound,
+    metrics::Metrics,
     worker::messages::{Assignment, JobStatus},
 };
 
@@ -32,6 +33,7 @@ pub struct Agent {
     behaviour: Behaviour,
     speech: Speech,
     callbacks: Option<CallbackFile>,
+    metrics: Arc<Metrics>,
     transfer_policy: TransferPolicy,
     transfer_attempts: Arc<Mutex<DayAttempts>>,
 }
@@ -45,6 +47,7 @@ impl Agent {
         behaviour: Behaviour,
         speech: Speech,
         callbacks: Option<CallbackFile>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let api = Api::new(
             &livekit.api_url(),
@@ -57,6 +60,7 @@ impl Agent {
             transfer_policy: TransferPolicy::new(settings.transfer_rules.clone()),
             transfer_attempts: Arc::default(),
             callbacks,
+            metrics,
             trunk,
             settings,
             behaviour,
@@ -89,7 +93,16 @@ impl Agent {
                 }
             }
             let memory = setup.memory;
-            supervise(&self.api, &room, memory, call::run(setup, end)).await
+            let direction = match setup.call.direction {
+                Direction::Outbound => "outbound",
+                Direction::Inbound => "inbound",
+            };
+            let goes_on = self.metrics.call_begins();
+            let ended = supervise(&self.api, &room, memory, call::run(setup, end)).await;
+            drop(goes_on);
+            let outcome = ended.map_or(CallOutcome::Lost, outcome_of);
+            self.metrics.call_ended(direction, outcome);
+            status_of(ended)
         }
         .instrument(span)
         .await
@@ -153,6 +166,7 @@ impl Agent {
             brain,
             voice: self.speech.voice(),
             ears: self.speech.ears(),
+            metrics: self.metrics.clone(),
         })
     }
 }
@@ -188,41 +202,44 @@ pub(crate) fn call_settings(
 }
 
 /// Runs the call as a task of its own, so that a panic in it ends here. The phone of such a call is hung
-/// up here; otherwise the call does so itself.
+/// up here, and it has no outcome; otherwise the call does so itself.
 async fn supervise(
     api: &Api,
     room: &str,
     memory: RoomMemory,
     call: impl Future<Output = Outcome> + Send + 'static,
-) -> JobStatus {
+) -> Option<Outcome> {
     let mut tasks = JoinSet::new();
     tasks.spawn(call.in_current_span());
     match tasks.join_next().await.expect("one task was spawned") {
         Ok(outcome) => {
             info!(%outcome, "job ended");
-            status_of(outcome)
+            Some(outcome)
         }
         Err(failed) => {
             error!(error = %failed, "call failed");
             api.end_call(room, memory, CallOutcome::Lost).await;
-            JobStatus::Failed {
-                reason: "call failed".to_owned(),
-            }
+            None
         }
     }
 }
 
 /// LiveKit shows operators failed jobs; a call that nobody answered is one.
-fn status_of(outcome: Outcome) -> JobStatus {
-    match outcome {
-        Outcome::NotAnswered(_) | Outcome::RoomLost => JobStatus::Failed {
+fn status_of(ended: Option<Outcome>) -> JobStatus {
+    match ended {
+        Some(outcome @ (Outcome::NotAnswered(_) | Outcome::RoomLost)) => JobStatus::Failed {
             reason: outcome.to_string(),
         },
-        Outcome::Transferred(_)
-        | Outcome::PhoneLeft
-        | Outcome::AgentHungUp
-        | Outcome::AnsweredByMachine { .. }
-        | Outcome::Terminated => JobStatus::Success,
+        Some(
+            Outcome::Transferred(_)
+            | Outcome::PhoneLeft
+            | Outcome::AgentHungUp
+            | Outcome::AnsweredByMachine { .. }
+            | Outcome::Terminated,
+        ) => JobStatus::Success,
+        None => JobStatus::Failed {
+            reason: "call failed".to_owned(),
+        },
     }
 }
 
@@ -237,13 +254,13 @@ mod tests {
     async fn a_call_that_panics_is_a_failed_job_and_leaves_no_room_behind() {
         let server = TwirpServer::start(|_| Answer::Ok(Vec::new())).await;
 
-        let status = supervise(&server.api(), "call-1", RoomMemory::None, async {
+        let ended = supervise(&server.api(), "call-1", RoomMemory::None, async {
             panic!("provoked by the test")
         })
         .await;
 
         assert_eq!(
-            status,
+            status_of(ended),
             JobStatus::Failed {
                 reason: "call failed".to_owned()
             }
@@ -253,13 +270,13 @@ mod tests {
 
     #[test]
     fn a_call_that_nobody_answered_is_a_failed_job_and_a_hung_up_one_is_not() {
-        let busy = status_of(Outcome::NotAnswered(DialFailure::Busy));
+        let busy = status_of(Some(Outcome::NotAnswered(DialFailure::Busy)));
         assert_eq!(
             busy,
             JobStatus::Failed {
                 reason: "not answered: the callee is busy".to_owned()
             }
         );
-        assert_eq!(status_of(Outcome::PhoneLeft), JobStatus::Success);
+        assert_eq!(status_of(Some(Outcome::PhoneLeft)), JobStatus::Success);
     }
 }

@@ -18,7 +18,9 @@ mod job;
 #[allow(dead_code, reason = "the tests of speech-cloud use the rest of it")]
 #[path = "../../speech-cloud/tests/vendors/loopback.rs"]
 mod loopback;
+pub mod metrics;
 pub mod shutdown;
+pub mod tool;
 #[cfg(test)]
 mod twirp_server;
 mod vendor;

@@ -15,7 +15,8 @@ use voice_agent::{
     cli::{
         Cli, Command, ConsoleArgs, Mode, Settings, WorkerArgs, start_console_logging, start_logging,
     },
-    console,
+    console, metrics,
+    metrics::Metrics,
     shutdown::follow_signals,
     worker::{
         self, Shutdown, WorkerSettings, registration::RegistrationSettings, socket::Endpoint,
@@ -126,6 +127,8 @@ fn run(settings: Settings, behaviour: Behaviour) -> anyhow::Result<()> {
             load_limit: settings.mode.load_limit(),
         },
     };
+    let metrics_address = settings.agent.metrics_address;
+    let counted = Arc::new(Metrics::default());
     let agent = Arc::new(Agent::new(
         &settings.livekit,
         settings.trunk,
@@ -133,11 +136,17 @@ fn run(settings: Settings, behaviour: Behaviour) -> anyhow::Result<()> {
         behaviour,
         speech,
         callbacks,
+        counted.clone(),
     ));
     let shutdown = Shutdown::default();
     Runtime::new()?.block_on(async {
         let mut background = JoinSet::new();
         background.spawn(check_keys);
+        if let Some(address) = metrics_address {
+            let listener = metrics::listen(address).await?;
+            info!(address = %listener.local_addr()?, "metrics are at /metrics");
+            background.spawn(async move { match metrics::serve(listener, counted).await {} });
+        }
         select! {
             ended = worker::run(worker, |job, end| agent.clone().run(job, end), shutdown.clone()) => {
                 Ok(ended?)

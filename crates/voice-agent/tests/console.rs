@@ -4,8 +4,10 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
     path::Path,
     process::{Command, Output, Stdio},
+    thread,
 };
 
 use expect_test::{Expect, expect};
@@ -650,4 +652,51 @@ fn read_wav(path: &Path) -> Pcm {
         sample_rate: reader.spec().sample_rate,
         samples: reader.samples().map(Result::unwrap).collect(),
     }
+}
+
+#[test]
+fn keys_that_a_model_presses_are_shown() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            let line = line.trim_end().to_lowercase();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        let call = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"finish_reason":"tool_calls","delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"send_dtmf","arguments":"{\"digits\":\"12w#\"}"}}]}}]}"#;
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: {call}\n\ndata: [DONE]\n\n"
+        );
+        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let behaviour = dir.path().join("agent.toml");
+    std::fs::write(&behaviour, "[tools]\nsend_dtmf = true\n").unwrap();
+    let output = talk(
+        &[
+            ("OPENAI_API_KEY", "a-secret"),
+            ("OPENAI_BASE_URL", &url),
+            ("AGENT_CONFIG", behaviour.to_str().unwrap()),
+        ],
+        &[],
+        "For tickets, press the number.\n",
+    );
+    server.join().unwrap();
+    let (shown, log) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        shown.contains("\nagent   [presses 12w#]\n"),
+        "{shown}\n{log}"
+    );
+    assert_eq!(log, "");
 }

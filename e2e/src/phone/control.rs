@@ -46,7 +46,7 @@ pub struct PhoneEvent {
     pub outgoing: bool,
     /// URI of the other side.
     pub peer: String,
-    /// Depends on the kind: the reason of `Closed`, the Refer-To of `Transfer`.
+    /// Depends on the kind: the reason of `Closed`, the Refer-To of `Transfer`, the key of `Key`.
     pub param: String,
 }
 
@@ -61,11 +61,13 @@ pub enum EventKind {
     Transfer,
     /// The call that the REFER asked for failed.
     TransferFailed,
+    /// The other side pressed a key.
+    Key,
     Closed,
 }
 
 impl EventKind {
-    /// Statistics, SDP and DTMF are of no interest here.
+    /// Statistics and SDP are of no interest here.
     fn parse(name: &str) -> Option<Self> {
         match name {
             "CALL_INCOMING" => Some(Self::Incoming),
@@ -73,6 +75,7 @@ impl EventKind {
             "CALL_ESTABLISHED" => Some(Self::Established),
             "CALL_TRANSFER" | "TRANSFER" => Some(Self::Transfer),
             "CALL_TRANSFER_FAILED" | "TRANSFER_FAILED" => Some(Self::TransferFailed),
+            "CALL_DTMF_START" => Some(Self::Key),
             "CALL_CLOSED" => Some(Self::Closed),
             _ => None,
         }

@@ -1,8 +1,8 @@
-//! What the doubles of cloud vendors share: reading a request of HTTP/1.1.
+//! HTTP/1.1 as the scenarios need it: reading a request, for the doubles of cloud vendors, and making one.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
@@ -21,4 +21,16 @@ pub(crate) async fn read_request(
     let mut body = vec![0; length.map_or(Ok(0), str::parse)?];
     stream.read_exact(&mut body).await?;
     Ok((head, body))
+}
+
+/// Gets `path` from the server at `address`, and returns the body of a 200.
+pub(crate) async fn get(address: &str, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    let (head, body) = response.split_once("\r\n\r\n").context("no response")?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{path} answers: {head}");
+    Ok(body.to_owned())
 }

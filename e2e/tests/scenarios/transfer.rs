@@ -5,13 +5,17 @@ use e2e::{
     call::Call,
     party::{CALLEE, LIVEKIT_SIP, TARGET_NUMBER, number_answered_with, refer_target_refused_with},
     phone::{Codecs, PhoneSettings},
+    wait::{LIMIT, Unmet, wait_for_condition},
     wire,
     words::share_understood,
     worker::WorkerEvent,
     world::World,
 };
 
-use crate::transferred::{expect_transferred, expect_transferred_by};
+use crate::{
+    http::get,
+    transferred::{expect_transferred, expect_transferred_by},
+};
 
 /// Payload types of RFC 3551.
 const PCMU: u8 = 0;
@@ -19,6 +23,9 @@ const G722: u8 = 9;
 
 /// The guide's custom transfer, spoken the way people speak numbers.
 const REQUEST: &str = "Transfer me to plus one, five five five, triple zero, one two three four.";
+
+/// Where the worker tells its metrics.
+const METRICS: &str = "127.0.0.1:9464";
 
 /// A header of the job.
 const CAMPAIGN: &str = "X-VH-Campaign";
@@ -59,13 +66,34 @@ pub(crate) async fn transfer_to_a_live_agent_goes_to_the_default_number(
 
 pub(crate) async fn a_refer_target_may_say_user_phone(world: World) -> anyhow::Result<()> {
     world.set("SIP_USER_PHONE", "true")?;
+    world.set("PROMETHEUS_PORT", METRICS)?;
     let (live_agent, mut call) = tokio::try_join!(
         world.phone(PhoneSettings::live_agent()),
         Call::placed(&world, PhoneSettings::callee())
     )?;
     call.ask_for_transfer("Transfer me.").await?;
     let caller = Some(LIVEKIT_SIP);
-    expect_transferred_by(&world, &call, &live_agent, caller, ";user=phone").await
+    expect_transferred_by(&world, &call, &live_agent, caller, ";user=phone").await?;
+    expect_counted().await
+}
+
+/// The worker, which goes on, tells Prometheus what became of its first call.
+async fn expect_counted() -> anyhow::Result<()> {
+    let wanted = [
+        r#"voice_agent_calls_total{direction="outbound",outcome="transferred"} 1"#,
+        r#"voice_agent_transfers_total{verdict="connected",cause="none"} 1"#,
+        r#"voice_agent_turn_latency_seconds_count{stage="e2e"} "#,
+        "voice_agent_active_calls 0",
+    ];
+    wait_for_condition("the transfer among the metrics", LIMIT, async || {
+        let metrics = get(METRICS, "/metrics").await?;
+        let missing = |line: &&str| !metrics.contains(*line);
+        match wanted.iter().find(|line| missing(line)) {
+            None => Ok(()),
+            Some(line) => Err(Unmet::NotYet(format!("no `{line}` in:\n{metrics}"))),
+        }
+    })
+    .await
 }
 
 pub(crate) async fn a_call_through_tls_is_transferred(mut world: World) -> anyhow::Result<()> {

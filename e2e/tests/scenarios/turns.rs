@@ -11,7 +11,7 @@ use e2e::{
     worker::WorkerEvent,
     world::World,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncWriteExt as _, BufReader},
     net::TcpListener,
@@ -104,6 +104,11 @@ pub(crate) async fn who_interrupts_the_agent_is_answered_and_the_rest_is_not_sai
         share >= UNDERSTOOD,
         "of `{told}`, as the model was told, only {share:.2} was understood; the caller heard: {heard}"
     );
+
+    // It may press keys, and the phone gets each of them.
+    call.phone.say("Now press the keys, please.").await?;
+    let pressed = call.phone.keys(PRESSED.len()).await?;
+    ensure!(pressed == PRESSED, "the phone got the keys {pressed}");
     hang_up(&world, &call).await
 }
 
@@ -111,7 +116,7 @@ pub(crate) async fn who_interrupts_the_agent_is_answered_and_the_rest_is_not_sai
 async fn monologue(world: &World, callee: PhoneSettings) -> anyhow::Result<Call> {
     let behaviour = world.dir().join("agent.toml");
     let text = format!(
-        "greeting = \"{}\"\nspeak_first = true\n",
+        "greeting = \"{}\"\nspeak_first = true\n[tools]\nsend_dtmf = true\n",
         SENTENCES.join(" ")
     );
     fs::write(&behaviour, text).context("cannot write agent.toml")?;
@@ -161,7 +166,13 @@ async fn expect(call: &Call, from: usize, event: &WorkerEvent) -> anyhow::Result
 /// What the model says to everything.
 const ANSWER: &str = "It is forty euros.";
 
-/// A language model of OpenAI's protocol that says one thing and tells what it was told.
+/// The keys that it presses when it is asked to, among them one twice.
+const PRESSED: &str = "11#20";
+
+/// The same with a pause, as a tool takes them.
+const DIGITS: &str = "11w#20";
+
+/// A language model of OpenAI's protocol that says one thing, or presses keys, and tells what it was told.
 struct Model {
     url: String,
     requests: mpsc::Receiver<Value>,
@@ -179,17 +190,27 @@ impl Model {
                 let (stream, _) = listener.accept().await?;
                 let mut stream = BufReader::new(stream);
                 let (_, body) = read_request(&mut stream).await?;
-                tell.send(serde_json::from_slice(&body)?).await?;
-                let chunk = |delta: &str, finish: &str| {
+                let request: Value = serde_json::from_slice(&body)?;
+                let asked = request["messages"].as_array().and_then(|all| all.last());
+                let asked = asked.and_then(|message| message["content"].as_str());
+                let asked = asked.unwrap_or_default().to_lowercase();
+                let delta = match asked.contains("press") || asked.contains("key") {
+                    true => json!({ "tool_calls": [{
+                        "index": 0, "id": "call_1", "type": "function",
+                        "function": { "name": "send_dtmf", "arguments": json!({ "digits": DIGITS }).to_string() },
+                    }]}),
+                    false => json!({ "role": "assistant", "content": ANSWER }),
+                };
+                tell.send(request).await?;
+                let chunk = |delta: &Value, finish: &str| {
                     format!(
                         r#"data: {{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{delta},"finish_reason":{finish}}}]}}"#
                     )
                 };
-                let delta = format!(r#"{{"role":"assistant","content":"{ANSWER}"}}"#);
                 let answer = format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{}\n\n{}\n\ndata: [DONE]\n\n",
                     chunk(&delta, "null"),
-                    chunk("{}", r#""stop""#),
+                    chunk(&json!({}), r#""stop""#),
                 );
                 stream.write_all(answer.as_bytes()).await?;
             }

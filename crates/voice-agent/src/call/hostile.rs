@@ -216,6 +216,7 @@ impl Operator {
                 | Output::StopSpeaking
                 | Output::PauseSpeaking
                 | Output::ResumeSpeaking
+                | Output::PressKeys { .. }
                 | Output::DismissTarget(_)
                 | Output::Audience(_)
                 | Output::End(_) => {}

@@ -89,6 +89,7 @@ impl Progress {
             | Output::StopSpeaking
             | Output::PauseSpeaking
             | Output::ResumeSpeaking
+            | Output::PressKeys { .. }
             | Output::DismissTarget(_)
             | Output::Audience(_) => {}
         }

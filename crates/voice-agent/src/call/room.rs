@@ -25,6 +25,7 @@ use transfer_core::CallProgress;
 use super::{
     Api,
     attributes::{CallStatus, masked, masked_identity},
+    dtmf::{self, Press},
     handover::Audience,
     progress, sleep_until_maybe,
     state::{Input, Party},
@@ -62,6 +63,8 @@ pub(super) struct Presence {
     /// Where the person's audio goes: 10 ms of 16 kHz mono each.
     pub(super) frames: mpsc::Sender<Vec<i16>>,
     pub(super) inputs: mpsc::Sender<Input>,
+    /// What is to be pressed on the phones.
+    pub(super) presses: Option<mpsc::Receiver<Press>>,
     pub(super) absence: Absence,
     /// What we tell about the call, and whom we tell when its end is told.
     pub(super) progress: Option<(watch::Receiver<CallProgress>, mpsc::Sender<()>)>,
@@ -108,6 +111,9 @@ impl Presence {
         let mut listening = JoinSet::new();
         if let Some((progress, ended)) = self.progress.take() {
             listening.spawn(progress::publish(room.local_participant(), progress, ended));
+        }
+        if let Some(presses) = self.presses.take() {
+            listening.spawn(dtmf::press(room.local_participant(), presses));
         }
         let Some(voice) = publish(room, self.speaker.track("agent")).await else {
             self.tell(Input::RoomLost).await;

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     behaviour::Behaviour,
     conversation::{
-        Action, Heard, Key, Machine, Reply, TransferRequest, expects_answer, is_backchannel,
+        Action, Heard, Key, Keys, Machine, Reply, TransferRequest, expects_answer, is_backchannel,
         is_noise, is_yes_or_no,
     },
 };
@@ -192,6 +192,11 @@ pub(crate) enum Output {
         number: PhoneNumber,
         request: String,
     },
+    /// Press keys on the line of the participant `identity`, after those that are being pressed.
+    PressKeys {
+        identity: String,
+        keys: Keys,
+    },
     /// Write down that the caller wants to be called back.
     KeepNote {
         /// Of the caller.
@@ -313,6 +318,7 @@ enum Next {
     KeepNote {
         message: Option<String>,
     },
+    PressKeys(Keys),
     /// A call screener has been answered: a person decides.
     AwaitPerson,
     /// The message is in the voicemail box.
@@ -853,7 +859,7 @@ impl Call {
         if !matches!(self.phase, Phase::Thinking) {
             return;
         }
-        if !matches!(reply.then, Action::Listen) {
+        if !matches!(reply.then, Action::Listen | Action::PressKeys(_)) {
             self.waiting.clear();
         }
         if let Some(heard) = self.waiting.pop_front() {
@@ -881,6 +887,7 @@ impl Call {
             Action::Listen => return Ok(Next::Listen),
             Action::HangUp => return Ok(Next::HangUp),
             Action::KeepNote { message } => return Ok(Next::KeepNote { message }),
+            Action::PressKeys(keys) => return Ok(Next::PressKeys(keys)),
             Action::Transfer(request) => request,
         };
         self.can_transfer(now)?;
@@ -1044,6 +1051,7 @@ impl Call {
                 }
             }
             Next::KeepNote { message } => self.keep_note(message),
+            Next::PressKeys(keys) => self.press(now, keys),
             Next::HandOver { number, plan } => match self.can_transfer(now) {
                 Ok(()) => {
                     self.wanted = Some(number.clone());
@@ -1055,6 +1063,16 @@ impl Call {
                 }
                 Err(cause) => self.think(Heard::TransferFailed(cause)),
             },
+        }
+    }
+
+    /// Presses keys and listens; the machine that wanted them is given its time from the last one on.
+    fn press(&mut self, now: Instant, keys: Keys) {
+        self.phase = Phase::Listening {
+            until: now + keys.duration() + self.settings.behaviour.timings.silence,
+        };
+        if let Some(identity) = self.identity.clone() {
+            self.outputs.push_back(Output::PressKeys { identity, keys });
         }
     }
 
@@ -1177,7 +1195,11 @@ impl Call {
 /// The notice of a transfer and what voicemail records are heard in full; everything else gives way to the person.
 fn is_interruptible(then: &Next) -> bool {
     match then {
-        Next::Listen | Next::HangUp | Next::KeepNote { .. } | Next::AwaitPerson => true,
+        Next::Listen
+        | Next::HangUp
+        | Next::KeepNote { .. }
+        | Next::PressKeys(_)
+        | Next::AwaitPerson => true,
         Next::HandOver { .. } | Next::LeaveMachine => false,
     }
 }

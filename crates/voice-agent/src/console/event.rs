@@ -68,6 +68,10 @@ pub(super) enum Event {
         to: Who,
         text: String,
     },
+    /// The agent presses keys on the caller's line; `w` is a pause.
+    Pressed {
+        keys: String,
+    },
     /// The agent was interrupted.
     StoppedSpeaking,
     /// Somebody spoke over the agent, which is silent until it is known what was said.
@@ -264,6 +268,7 @@ fn lines(event: &Event) -> String {
             to: Who::Target,
             text,
         } => line("agent", &format!("(to the target alone) {text}")),
+        Event::Pressed { keys } => line("agent", &format!("[presses {keys}]")),
         Event::StoppedSpeaking => line("agent", "(is interrupted)"),
         Event::Paused => line("agent", "(pauses)"),
         Event::Resumed => line("agent", "(goes on)"),

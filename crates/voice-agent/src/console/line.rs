@@ -21,7 +21,7 @@ use crate::{
         Audience, Call, CallSettings, CallStatus, Decision, Dialed, Input, Outcome, Output, Party,
         Utterance, target_headers,
     },
-    conversation::{Heard, Reply},
+    conversation::{Heard, Keys, Reply},
 };
 
 /// The identity of a caller without a number.
@@ -37,6 +37,8 @@ pub(super) enum Step {
     Say(Utterance, String),
     /// Say the filler, and tell [`Input::Spoke`].
     Fill(Utterance),
+    /// Remember that these keys were pressed.
+    Press(Keys),
     StopSpeaking,
     /// Fall silent, and keep what is not said yet.
     PauseSpeaking,
@@ -299,6 +301,12 @@ impl Line {
                         message,
                     });
                     self.schedule(now, Input::Noted { kept: true });
+                }
+                Output::PressKeys { keys, .. } => {
+                    self.show(Event::Pressed {
+                        keys: keys.reveal(),
+                    });
+                    self.steps.push_back(Step::Press(keys));
                 }
                 Output::DismissTarget(number) => {
                     self.send("hang up", number.masked(), HashMap::new());

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     call::{Audience, Input, Outcome, Party},
-    conversation::{Brain, has_number},
+    conversation::{Brain, Done, has_number},
     voice::CHARACTERS_PER_SECOND,
 };
 
@@ -32,8 +32,8 @@ pub(super) struct Talk<'s> {
     brain: Brain,
     screen: &'s mut Screen,
     now: Instant,
-    /// What the caller has heard since the last thought.
-    said: Vec<String>,
+    /// What the agent has done since the last thought, as far as the caller has heard it.
+    done: Vec<Done>,
 }
 
 impl<'s> Talk<'s> {
@@ -44,7 +44,7 @@ impl<'s> Talk<'s> {
             brain,
             screen,
             now,
-            said: Vec::new(),
+            done: Vec::new(),
         }
     }
 
@@ -168,8 +168,8 @@ impl<'s> Talk<'s> {
                 match step {
                     Step::Show(event) => self.screen.show(&event)?,
                     Step::Think(heard) => {
-                        for words in self.said.drain(..) {
-                            self.brain.said(&words);
+                        for done in self.done.drain(..) {
+                            self.brain.did(&done);
                         }
                         let reply = self.brain.hear(heard).await;
                         let refused = self.brain.take_refusal();
@@ -180,10 +180,11 @@ impl<'s> Talk<'s> {
                         self.line.schedule(self.now, Input::Sounds(utterance));
                         self.line.schedule(spoken, Input::Spoke(utterance));
                         if self.line.party() == Party::Caller {
-                            self.said.push(text);
+                            self.done.push(Done::Said(text));
                         }
                     }
                     Step::Fill(utterance) => self.line.schedule(self.now, Input::Spoke(utterance)),
+                    Step::Press(keys) => self.done.push(Done::Pressed(keys)),
                     Step::StopSpeaking => self.line.unschedule_speech(),
                     // All has been said before anybody can type.
                     Step::PauseSpeaking | Step::ResumeSpeaking => {}

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     audio::SPEAKING_RATE,
     call::{Audience, Direction, Input, Outcome, Party, Utterance},
-    conversation::{Brain, Heard, Reply, expects_answer},
+    conversation::{Brain, Done, Heard, Reply, expects_answer},
     delivery::{Clip, Delivery},
     ears::{Attention, EarEvent, Ears},
     voice::{Ahead, Voice},
@@ -323,8 +323,8 @@ impl Speaking {
 /// An answer of the conversation, and whom its rules refused.
 type Answer = (Reply, Option<(PhoneNumber, Refusal)>);
 
-/// What the caller has heard of the agent since the thought before, and what is to be thought about.
-type Thought = (Vec<String>, Heard);
+/// What the agent has done since the thought before, and what is to be thought about.
+type Thought = (Vec<Done>, Heard);
 
 /// A call by audio files.
 pub(super) struct Talk<'s> {
@@ -341,8 +341,8 @@ pub(super) struct Talk<'s> {
     filler: Ahead,
     to_ears: mpsc::Sender<Vec<i16>>,
     heard: mpsc::Receiver<EarEvent>,
-    /// What the caller has heard since the last thought.
-    said: Vec<String>,
+    /// What the agent has done since the last thought, as far as the caller has heard it.
+    done: Vec<Done>,
     to_brain: mpsc::Sender<Thought>,
     answers: mpsc::Receiver<Answer>,
     /// The ears and the brain; they end with this.
@@ -387,7 +387,7 @@ impl<'s> Talk<'s> {
             attention,
             voice: agent.voice,
             filler: agent.filler,
-            said: Vec::new(),
+            done: Vec::new(),
             to_ears,
             heard,
             to_brain,
@@ -431,7 +431,7 @@ impl<'s> Talk<'s> {
                 Step::Think(heard) => {
                     self.thinking = true;
                     self.conclude_speech();
-                    let thought = (std::mem::take(&mut self.said), heard);
+                    let thought = (std::mem::take(&mut self.done), heard);
                     let sent = self.to_brain.send(thought).await;
                     sent.expect("the conversation lasts as long as the call");
                 }
@@ -447,6 +447,10 @@ impl<'s> Talk<'s> {
                 Step::Fill(utterance) => {
                     self.attention.agent_speaks(true);
                     self.mouth.fill(utterance, &self.filler);
+                }
+                Step::Press(keys) => {
+                    self.conclude_speech();
+                    self.done.push(Done::Pressed(keys));
                 }
                 Step::StopSpeaking => {
                     let was_speaking = self.mouth.is_speaking();
@@ -517,7 +521,8 @@ impl<'s> Talk<'s> {
 
     /// Remembers for the conversation what has been heard of the last utterance, which has ended.
     fn conclude_speech(&mut self) {
-        self.said.extend(self.mouth.conclude(Instant::now()));
+        let said = self.mouth.conclude(Instant::now());
+        self.done.extend(said.map(Done::Said));
     }
 
     fn hold(&mut self, frame: &mut [i16]) {
@@ -571,9 +576,9 @@ async fn think(
     answers: mpsc::Sender<Answer>,
     attention: Attention,
 ) {
-    while let Some((said, heard)) = thoughts.recv().await {
-        for words in said {
-            brain.said(&words);
+    while let Some((done, heard)) = thoughts.recv().await {
+        for done in &done {
+            brain.did(done);
         }
         let reply = brain.hear(heard).await;
         attention.expect_number(brain.expects_number());

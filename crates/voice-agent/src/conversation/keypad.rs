@@ -17,6 +17,15 @@ impl Key {
     pub const STAR: Self = Self('*');
     pub const HASH: Self = Self('#');
 
+    /// Returns the key's event code (RFC 4733 §3.2).
+    pub fn event_code(self) -> u32 {
+        match self.0 {
+            '*' => 10,
+            '#' => 11,
+            digit => u32::from(digit) - u32::from('0'),
+        }
+    }
+
     fn digit(self) -> Option<char> {
         self.0.is_ascii_digit().then_some(self.0)
     }
@@ -100,6 +109,15 @@ mod tests {
             UnknownKey('\n').to_string(),
             r"`\n` is no key of a telephone (0 to 9, * or #)"
         );
+    }
+
+    #[test]
+    fn event_codes_are_those_of_rfc_4733() {
+        let codes = "0123456789*#".chars().map(|key| {
+            let key = Key::try_from(key).unwrap();
+            key.event_code()
+        });
+        assert!(codes.eq(0..=11));
     }
 
     fn entered(keys: &str, region: Option<&str>) -> String {

@@ -2,35 +2,40 @@
 //!
 //! The model chats and decides *that* the person wants a transfer or has finished. Where to, it only
 //! suggests: its number is parsed, read back and confirmed by [`DialoguePolicy`], as is every number that
-//! the person says. When the server fails, stalls or talks nonsense, the policy answers that turn.
+//! the person says. When the server fails, stalls or talks nonsense, the policy answers that turn. Tools that are
+//! not about the call answer the model, which then goes on: [`Tool`].
 
-use std::time::{Duration, Instant};
+mod calls;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_openai::{
     Client,
     config::OpenAIConfig,
     error::OpenAIError,
     types::chat::{
-        ChatCompletionMessageToolCallChunk, ChatCompletionRequestAssistantMessage,
-        ChatCompletionRequestMessage, ChatCompletionRequestSystemMessage,
-        ChatCompletionRequestUserMessage, ChatCompletionTool, ChatCompletionTools,
-        CreateChatCompletionRequest, FunctionObject,
+        ChatCompletionRequestAssistantMessage, ChatCompletionRequestMessage,
+        ChatCompletionRequestSystemMessage, ChatCompletionRequestUserMessage,
+        CreateChatCompletionRequest,
     },
 };
 use futures_util::StreamExt as _;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 use sip_config::LlmSettings;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{debug, warn};
 use transfer_core::{
     PhoneNumber,
-    policy::{Destination, DestinationName, Refusal},
+    policy::{DestinationName, Refusal},
 };
 
-use super::{Action, DialoguePolicy, Heard, PolicySettings, Reply, department};
-use crate::behaviour::{Behaviour, Tools};
+use self::calls::{Act, Call, ToolCalls};
+use super::{Action, DialoguePolicy, Heard, Keys, PolicySettings, Reply, department};
+use crate::{behaviour::Behaviour, tool::Tool};
 
 /// How long the server may take to begin its answer, and between two pieces of it.
 ///
@@ -39,6 +44,12 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a whole answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long a tool of one's own may take.
+const TOOL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often a model may be answered by a tool in one turn; LiveKit's agents have the same limit.
+const TOOL_STEPS: u32 = 3;
 
 /// Turns of both sides that the model is told again each time.
 const HISTORY: usize = 24;
@@ -49,9 +60,6 @@ const MAX_ANSWER_TOKENS: u32 = 160;
 /// What the operator's instructions do not change: how to speak, and who transfers.
 const MANNERS: &str = "Answer in one or two short sentences of plain spoken English, without lists, symbols or \
     abbreviations.";
-const WHEN_TO_TRANSFER: &str = "When the person wants to be transferred, or to speak to a human, call transfer_call, without a \
-    destination unless the person named a phone number or a department.";
-const WHEN_TO_END: &str = "When the person says goodbye, call end_call.";
 const THE_SYSTEM_TRANSFERS: &str =
     "Never say that you are transferring the call: the system says so.";
 
@@ -60,6 +68,8 @@ const THE_SYSTEM_TRANSFERS: &str =
 pub struct LanguageModel {
     client: Client<OpenAIConfig>,
     name: String,
+    /// Besides the built-in ones.
+    tools: Arc<[Arc<dyn Tool>]>,
 }
 
 /// Asks a model, and [`DialoguePolicy`] whenever the rules have the say.
@@ -74,16 +84,10 @@ pub struct LlmBrain {
 }
 
 /// A model's answer.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 struct Answer {
     text: String,
-    tool: Option<Tool>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Tool {
-    TransferCall { destination: Option<String> },
-    EndCall,
+    act: Option<Act>,
 }
 
 /// A model gave no usable answer.
@@ -103,6 +107,8 @@ enum AnswerError {
     UnknownTool(String),
     #[error("the language model called a tool with malformed arguments")]
     MalformedArguments(#[source] serde_json::Error),
+    #[error("the language model did nothing but call tools")]
+    OnlyTools,
 }
 
 impl LanguageModel {
@@ -114,7 +120,26 @@ impl LanguageModel {
         Self {
             client: Client::with_config(config),
             name: settings.model.clone(),
+            tools: Arc::default(),
         }
+    }
+
+    /// Lets the model call `tools` too.
+    ///
+    /// # Panics
+    ///
+    /// When two tools have one name, or one has that of a built-in tool.
+    pub fn with_tools(mut self, tools: Vec<Arc<dyn Tool>>) -> Self {
+        for (n, tool) in tools.iter().enumerate() {
+            let name = tool.name();
+            let is_taken = tools[..n].iter().any(|other| other.name() == name);
+            assert!(
+                !is_taken && !calls::is_built_in(name),
+                "two tools are called `{name}`"
+            );
+        }
+        self.tools = tools.into();
+        self
     }
 }
 
@@ -153,6 +178,13 @@ impl LlmBrain {
         }
     }
 
+    /// The model asked for that.
+    pub(super) fn pressed(&mut self, keys: &Keys) {
+        for message in ToolCalls::pressed(keys).answered("The keys were pressed.".to_owned()) {
+            self.remember(message);
+        }
+    }
+
     pub(super) async fn hear(&mut self, heard: Heard) -> Reply {
         self.first_token = None;
         let reply = match &heard {
@@ -183,17 +215,21 @@ impl LlmBrain {
 
     fn reply(&mut self, answer: Answer) -> Reply {
         let text = Some(answer.text).filter(|text| !text.is_empty());
-        match answer.tool {
+        match answer.act {
             None => Reply {
                 say: text,
                 then: Action::Listen,
             },
-            Some(Tool::EndCall) => Reply {
+            Some(Act::Press(keys)) => Reply {
+                say: text,
+                then: Action::PressKeys(keys),
+            },
+            Some(Act::End) => Reply {
                 say: text.or_else(|| Some("Goodbye.".to_owned())),
                 then: Action::HangUp,
             },
-            Some(Tool::TransferCall { destination: None }) => self.policy.transfer(),
-            Some(Tool::TransferCall {
+            Some(Act::Transfer { destination: None }) => self.policy.transfer(),
+            Some(Act::Transfer {
                 destination: Some(destination),
             }) => self.destination(&destination),
         }
@@ -227,14 +263,21 @@ impl LlmBrain {
     #[cfg(test)]
     pub(crate) fn called(&mut self, name: &str, arguments: &str) -> Option<Reply> {
         let calls = ToolCalls {
+            id: String::new(),
             name: name.to_owned(),
             arguments: arguments.to_owned(),
         };
-        let tool = calls.first(self.settings.behaviour.tools).ok()?;
-        Some(self.reply(Answer {
-            text: String::new(),
-            tool,
-        }))
+        match calls.first(self.settings.behaviour.tools, &[]).ok()? {
+            Some(Call::Own { .. } | Call::Mistake(_)) => None,
+            Some(Call::Act(act)) => Some(self.reply(Answer {
+                text: String::new(),
+                act: Some(act),
+            })),
+            None => Some(self.reply(Answer {
+                text: String::new(),
+                act: None,
+            })),
+        }
     }
 
     #[cfg(test)]
@@ -243,28 +286,48 @@ impl LlmBrain {
     }
 
     async fn ask(&mut self, text: &str) -> Result<Answer, AnswerError> {
+        timeout(ANSWER_TIMEOUT, self.converse(text))
+            .await
+            .map_err(|_| AnswerError::TooLong)?
+    }
+
+    /// Asks the model, and again with what its tools have answered. Of that, the next turn knows nothing.
+    async fn converse(&mut self, text: &str) -> Result<Answer, AnswerError> {
         let behaviour = &self.settings.behaviour;
+        let given = behaviour.tools;
+        let tools = calls::definitions(given, self.policy.departments(), &self.model.tools);
         let mut messages =
             vec![ChatCompletionRequestSystemMessage::from(instructions(behaviour)).into()];
         messages.extend(self.history.iter().cloned());
         messages.push(ChatCompletionRequestUserMessage::from(text).into());
-        let request = CreateChatCompletionRequest {
-            model: self.model.name.clone(),
-            messages,
-            tools: Some(tools(behaviour.tools, self.policy.departments()))
-                .filter(|tools| !tools.is_empty()),
-            max_completion_tokens: Some(MAX_ANSWER_TOKENS),
-            ..CreateChatCompletionRequest::default()
-        };
-        timeout(ANSWER_TIMEOUT, self.stream(request))
-            .await
-            .map_err(|_| AnswerError::TooLong)?
+        for _ in 0..=TOOL_STEPS {
+            let request = CreateChatCompletionRequest {
+                model: self.model.name.clone(),
+                messages: messages.clone(),
+                tools: Some(tools.clone()).filter(|tools| !tools.is_empty()),
+                max_completion_tokens: Some(MAX_ANSWER_TOKENS),
+                ..CreateChatCompletionRequest::default()
+            };
+            let (text, calls) = self.stream(request).await?;
+            let result = match calls.first(given, &self.model.tools)? {
+                None if text.is_empty() => return Err(AnswerError::Empty),
+                None => return Ok(Answer { text, act: None }),
+                Some(Call::Act(act)) => {
+                    let act = Some(act);
+                    return Ok(Answer { text, act });
+                }
+                Some(Call::Own { tool, arguments }) => use_tool(&*tool, arguments).await,
+                Some(Call::Mistake(mistake)) => mistake,
+            };
+            messages.extend(calls.answered(result));
+        }
+        Err(AnswerError::OnlyTools)
     }
 
     async fn stream(
         &mut self,
         request: CreateChatCompletionRequest,
-    ) -> Result<Answer, AnswerError> {
+    ) -> Result<(String, ToolCalls), AnswerError> {
         let stalled = |_| AnswerError::Stalled;
         let chat = self.model.client.chat();
         let mut stream = timeout(STALL_TIMEOUT, chat.create_stream(request))
@@ -289,120 +352,47 @@ impl LlmBrain {
         if !finished {
             return Err(AnswerError::CutOff);
         }
-        let tool = calls.first(self.settings.behaviour.tools)?;
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        if text.is_empty() && tool.is_none() {
-            return Err(AnswerError::Empty);
-        }
-        Ok(Answer { text, tool })
+        Ok((text, calls))
     }
 
     fn remember(&mut self, message: impl Into<ChatCompletionRequestMessage>) {
         self.history.push(message.into());
         let surplus = self.history.len().saturating_sub(HISTORY);
         self.history.drain(..surplus);
-    }
-}
-
-/// Tool calls as they arrive: the name first, the arguments in pieces.
-#[derive(Default)]
-struct ToolCalls {
-    name: String,
-    arguments: String,
-}
-
-impl ToolCalls {
-    /// Only the first call counts; there is nothing that goes with a transfer or a goodbye.
-    fn add(&mut self, chunk: ChatCompletionMessageToolCallChunk) {
-        let Some(function) = chunk.function.filter(|_| chunk.index == 0) else {
-            return;
-        };
-        self.name
-            .push_str(function.name.as_deref().unwrap_or_default());
-        self.arguments
-            .push_str(function.arguments.as_deref().unwrap_or_default());
-    }
-
-    /// A tool that the model was not given is an unknown one.
-    fn first(&self, given: Tools) -> Result<Option<Tool>, AnswerError> {
-        #[derive(Default, Deserialize)]
-        struct Arguments {
-            destination: Option<String>,
+        // Servers refuse an answer of a tool whose call they do not see.
+        while let Some(ChatCompletionRequestMessage::Tool(_)) = self.history.first() {
+            self.history.remove(0);
         }
-        let tool = match self.name.as_str() {
-            "" => None,
-            "end_call" if given.end_call => Some(Tool::EndCall),
-            "transfer_call" if given.transfer_call => {
-                let arguments = match self.arguments.trim() {
-                    "" => Arguments::default(),
-                    json => serde_json::from_str(json).map_err(AnswerError::MalformedArguments)?,
-                };
-                let destination = arguments
-                    .destination
-                    .filter(|destination| !destination.trim().is_empty());
-                Some(Tool::TransferCall { destination })
-            }
-            name => return Err(AnswerError::UnknownTool(name.to_owned())),
-        };
-        Ok(tool)
+    }
+}
+
+/// What the model is told of a tool's work.
+async fn use_tool(tool: &dyn Tool, arguments: Value) -> String {
+    let name = tool.name();
+    debug!(tool = name, "tool called");
+    match timeout(TOOL_TIMEOUT, tool.call(arguments)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            warn!("the tool `{name}` failed: {error:#}");
+            format!("Error: {error:#}")
+        }
+        Err(_) => {
+            let limit = TOOL_TIMEOUT.as_secs();
+            warn!("the tool `{name}` took more than {limit} s and was given up");
+            format!("Error: {name} did not answer in time.")
+        }
     }
 }
 
 fn instructions(behaviour: &Behaviour) -> String {
-    let tools = behaviour.tools;
-    let parts = [
-        Some(behaviour.instructions()),
-        Some(MANNERS.to_owned()),
-        tools.transfer_call.then(|| WHEN_TO_TRANSFER.to_owned()),
-        tools.end_call.then(|| WHEN_TO_END.to_owned()),
-        Some(THE_SYSTEM_TRANSFERS.to_owned()),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-fn tools(given: Tools, departments: &[Destination]) -> Vec<ChatCompletionTools> {
-    let names = department::list(departments);
-    let destination = match departments {
-        [] => "The phone number as the person said it, with its country code if one was said. Leave it out when no number was named.".to_owned(),
-        _ => format!("One of the departments {names}, or the phone number as the person said it, with its country code if one was said. Leave it out when neither was named."),
-    };
-    let tool = |name: &str, description: &str, parameters| {
-        ChatCompletionTools::Function(ChatCompletionTool {
-            function: FunctionObject {
-                name: name.to_owned(),
-                description: Some(description.to_owned()),
-                parameters: Some(parameters),
-                strict: None,
-            },
-        })
-    };
-    let transfer_call = || {
-        tool(
-            "transfer_call",
-            "Transfers the person to a live agent, or to the department or phone number that the person named.",
-            json!({
-                "type": "object",
-                "properties": {
-                    "destination": {
-                        "type": "string",
-                        "description": destination,
-                    },
-                },
-            }),
-        )
-    };
-    let end_call = || {
-        tool(
-            "end_call",
-            "Hangs up after the person has said goodbye.",
-            json!({ "type": "object", "properties": {} }),
-        )
-    };
-    let tools = [
-        given.transfer_call.then(transfer_call),
-        given.end_call.then(end_call),
-    ];
-    tools.into_iter().flatten().collect()
+    let own = behaviour.instructions();
+    let mut parts = vec![own.as_str(), MANNERS];
+    for when in calls::instructions(behaviour.tools) {
+        parts.push(when);
+    }
+    parts.push(THE_SYSTEM_TRANSFERS);
+    parts.join(" ")
 }
 
 #[cfg(test)]

@@ -1187,6 +1187,56 @@ fn an_agent_without_a_voice_and_without_a_default_number_tries_once_more() {
     assert_eq!(call.outputs(), [Output::End(Outcome::AgentHungUp)]);
 }
 
+#[test]
+fn keys_are_pressed_after_what_is_said_and_the_machine_gets_its_time_from_the_last_one_on() {
+    let keys: Keys = "12w#".parse().unwrap();
+    let pressed = Output::PressKeys {
+        identity: "sip_+15550001111".to_owned(),
+        keys: keys.clone(),
+    };
+
+    // Before anything is said: a machine that has answered is not greeted.
+    let mut call = TestCall::answered();
+    call.reply_to("Welcome.", None, Action::PressKeys(keys.clone()));
+    assert_eq!(call.outputs(), [pressed.clone()]);
+    call.elapse(SILENCE + keys.duration() - Duration::from_millis(1));
+    assert_eq!(call.outputs(), []);
+    call.elapse(Duration::from_millis(1));
+    assert_eq!(call.outputs(), [Output::Think(Heard::Silence)]);
+
+    let mut call = TestCall::listening();
+    let action = Action::PressKeys(keys.clone());
+    call.reply_to("Press it, please.", Some("One moment."), action);
+    assert_eq!(
+        call.outputs(),
+        [Output::Say(Utterance(2), "One moment.".to_owned())]
+    );
+    call.handle(Input::Spoke(Utterance(2)));
+    assert_eq!(call.outputs(), [pressed.clone()]);
+
+    // Keys need no voice.
+    let mut call = TestCall::listening();
+    let action = Action::PressKeys(keys.clone());
+    call.reply_to("Press it, please.", Some("One moment."), action);
+    call.outputs();
+    call.handle(Input::Unspoken(Utterance(2)));
+    assert_eq!(call.outputs(), [pressed]);
+}
+
+#[test]
+fn keys_are_not_pressed_when_the_machine_has_gone_on_meanwhile() {
+    let mut call = TestCall::listening();
+    call.handle(turn("For tickets, press one."));
+    call.outputs();
+    call.handle(turn("For the zoo, press two."));
+    let keys = "1".parse().unwrap();
+    call.handle(Input::Replied(reply(None, Action::PressKeys(keys))));
+    assert_eq!(
+        call.outputs(),
+        [Output::Think(heard("For the zoo, press two."))]
+    );
+}
+
 /// A call with its clock.
 struct TestCall {
     call: Call,

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use futures_util::future::{BoxFuture, pending};
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -391,6 +392,7 @@ async fn without_a_usable_answer_the_rules_answer() {
         Script::Events(says(&["  "])),
         Script::Events(calls("launch_rocket", "{}")),
         Script::Events(calls("transfer_call", "{\"destination\": ")),
+        Script::Events(calls("send_dtmf", r#"{"digits": "1"}"#)),
     ];
     for (n, script) in scripts.into_iter().enumerate() {
         let server = Server::start(vec![script]).await;
@@ -463,4 +465,178 @@ async fn the_operators_words_come_first_and_a_tool_that_was_taken_away_is_gone()
     let tools = body["tools"].as_array().unwrap();
     assert_eq!(tools.len(), 1);
     assert_eq!(tools[0]["function"]["name"], "transfer_call");
+}
+
+/// An agent that may press keys.
+fn with_keys(server: &Server) -> LlmBrain {
+    LlmBrain::new(
+        LanguageModel::new(&server.settings),
+        PolicySettings {
+            behaviour: Behaviour::parse("[tools]\nsend_dtmf = true").unwrap(),
+            ..PolicySettings::default()
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_model_that_may_press_keys_does_and_is_told_later_that_they_were_pressed() {
+    let server = Server::start(vec![
+        Script::Events(calls("send_dtmf", r#"{"digits": "1w2#"}"#)),
+        Script::Events(says(&["Thank you."])),
+    ])
+    .await;
+    let mut brain = with_keys(&server);
+    let reply = brain.hear(turn("For tickets, press the number.")).await;
+    let keys: Keys = "1w2#".parse().unwrap();
+    assert_eq!(reply.say, None);
+    assert_eq!(reply.then, Action::PressKeys(keys.clone()));
+    brain.pressed(&keys);
+    brain.hear(turn("You have chosen tickets.")).await;
+
+    let requests = server.requests();
+    let tools = requests[0].1["tools"].as_array().unwrap();
+    assert_eq!(tools[2]["function"]["name"], "send_dtmf");
+    let messages = requests[1].1["messages"].as_array().unwrap();
+    let roles: Vec<_> = messages.iter().map(|message| &message["role"]).collect();
+    assert_eq!(roles, ["system", "user", "assistant", "tool", "user"]);
+    let call = &messages[2]["tool_calls"][0];
+    assert_eq!(call["function"]["arguments"], r#"{"digits":"1w2#"}"#);
+    assert_eq!(messages[3]["tool_call_id"], call["id"]);
+    assert_eq!(messages[3]["content"], "The keys were pressed.");
+}
+
+#[tokio::test]
+async fn a_model_that_presses_what_is_no_key_is_told_so_and_may_correct_itself() {
+    let server = Server::start(vec![
+        Script::Events(calls("send_dtmf", r#"{"digits": "one"}"#)),
+        Script::Events(calls("send_dtmf", r#"{"digits": "1"}"#)),
+    ])
+    .await;
+    let reply = with_keys(&server).hear(turn("Press the number.")).await;
+    assert_eq!(reply.then, Action::PressKeys("1".parse().unwrap()));
+    let (_, body) = &server.requests()[1];
+    assert_eq!(
+        body["messages"][3]["content"],
+        "Error: `o` is no key of a telephone (0 to 9, * or #); w is a pause."
+    );
+}
+
+#[tokio::test]
+async fn what_was_forgotten_of_a_long_talk_leaves_no_answer_of_a_tool_without_its_call() {
+    let server = Server::start(vec![Script::Events(says(&["Good."]))]).await;
+    let mut brain = with_keys(&server);
+    brain.pressed(&"1".parse().unwrap());
+    for _ in 0..HISTORY - 1 {
+        brain.said("And?");
+    }
+    brain.hear(turn("Are you there?")).await;
+    let (_, body) = &server.requests()[0];
+    let messages = body["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), HISTORY + 1, "{messages:#?}");
+    assert_eq!(messages[1]["role"], "assistant");
+}
+
+/// Knows what a ticket costs, fails or takes for ever.
+struct Price;
+
+impl Tool for Price {
+    fn name(&self) -> &'static str {
+        "price"
+    }
+
+    fn description(&self) -> &'static str {
+        "Says what a ticket costs."
+    }
+
+    fn parameters(&self) -> Value {
+        json!({ "type": "object", "properties": { "to": { "type": "string" } } })
+    }
+
+    fn call(&self, arguments: Value) -> BoxFuture<'_, anyhow::Result<String>> {
+        Box::pin(async move {
+            match arguments["to"].as_str() {
+                Some("Rome") => Ok("40 euros".to_owned()),
+                Some("Hades") => pending().await,
+                _ => anyhow::bail!("no train goes there"),
+            }
+        })
+    }
+}
+
+fn with_price(server: &Server) -> LlmBrain {
+    let model = LanguageModel::new(&server.settings).with_tools(vec![Arc::new(Price)]);
+    LlmBrain::new(model, PolicySettings::default())
+}
+
+#[tokio::test]
+async fn a_tool_of_ones_own_answers_the_model_and_the_model_the_person() {
+    for (arguments, told) in [
+        (r#"{"to": "Rome"}"#, "40 euros"),
+        (r#"{"to": "Atlantis"}"#, "Error: no train goes there"),
+        ("", "Error: no train goes there"),
+        (r#"{"to": "Hades"}"#, "Error: price did not answer in time."),
+        (
+            r#"{"to": "#,
+            "Error: the arguments are no JSON: EOF while parsing a value at line 1 column 6.",
+        ),
+    ] {
+        let server = Server::start(vec![
+            Script::Events(calls("price", arguments)),
+            Script::Events(says(&["I see."])),
+        ])
+        .await;
+        let reply = with_price(&server).hear(turn("What is a ticket?")).await;
+        assert_eq!(reply.say.as_deref(), Some("I see."), "{arguments}");
+        assert_eq!(reply.then, Action::Listen);
+
+        let requests = server.requests();
+        let tools = requests[0].1["tools"].as_array().unwrap();
+        assert_eq!(tools[2]["function"]["name"], "price");
+        let messages = requests[1].1["messages"].as_array().unwrap();
+        let [.., called, result] = messages.as_slice() else {
+            panic!("{messages:?}");
+        };
+        assert_eq!(called["tool_calls"][0]["id"], "call_1");
+        assert_eq!(called["tool_calls"][0]["type"], "function");
+        assert_eq!(called["tool_calls"][0]["function"]["arguments"], arguments);
+        assert_eq!(result["tool_call_id"], "call_1");
+        assert_eq!(result["content"], told);
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_does_nothing_but_call_tools_is_answered_for_by_the_rules() {
+    let call = || Script::Events(calls("price", r#"{"to": "Rome"}"#));
+    let server = Server::start(vec![call(), call(), call(), call(), call()]).await;
+    let reply = with_price(&server).hear(turn("Hello there")).await;
+    assert!(reply.say.is_some());
+    assert_eq!(server.requests().len(), TOOL_STEPS as usize + 1);
+}
+
+#[tokio::test]
+async fn two_tools_of_one_name_are_refused() {
+    struct Impostor;
+    impl Tool for Impostor {
+        fn name(&self) -> &'static str {
+            "end_call"
+        }
+        fn description(&self) -> &'static str {
+            ""
+        }
+        fn call(&self, _: Value) -> BoxFuture<'_, anyhow::Result<String>> {
+            Box::pin(async { Ok(String::new()) })
+        }
+    }
+    let server = Server::start(vec![]).await;
+    let tools: [Vec<Arc<dyn Tool>>; 2] = [
+        vec![Arc::new(Price), Arc::new(Price)],
+        vec![Arc::new(Impostor)],
+    ];
+    for tools in tools {
+        let model = LanguageModel::new(&server.settings);
+        let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            model.with_tools(tools);
+        }));
+        assert!(refused.is_err());
+    }
 }

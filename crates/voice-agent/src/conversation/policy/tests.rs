@@ -88,6 +88,7 @@ fn show(reply: &Reply) -> String {
             format!("{said} -> note: {message}")
         }
         Action::HangUp => format!("{said} -> hang up"),
+        Action::PressKeys(keys) => format!("{said} -> keys: {}", keys.reveal()),
     }
 }
 
@@ -883,6 +884,7 @@ proptest! {
                 Action::Transfer(TransferRequest::Default) => prop_assert!(default),
                 Action::KeepNote { .. } => prop_assert!(asked_for_message),
                 Action::Listen | Action::HangUp => {}
+                Action::PressKeys(_) => prop_assert!(false, "the rules press no keys"),
             }
         }
     }
