@@ -171,7 +171,7 @@ fn understand(voice: Voice, text: &str) -> Said {
     match reply.then {
         Action::Transfer(_) => done = Wish::Transfer,
         Action::HangUp => done = Wish::HangUp,
-        Action::KeepNote { .. } | Action::Listen => {
+        Action::KeepNote { .. } | Action::PressKeys(_) | Action::Listen => {
             let yes = policy.hear(Heard::Turn {
                 first: "Yes.".to_owned(),
                 second: None,

@@ -162,6 +162,7 @@ fn read_back(first: &str, second: &str, region: Option<Region>) -> Option<PhoneN
         Action::Transfer(TransferRequest::Number(number)) => Some(number),
         Action::Transfer(TransferRequest::Default)
         | Action::KeepNote { .. }
+        | Action::PressKeys(_)
         | Action::Listen
         | Action::HangUp => None,
     }

@@ -1198,7 +1198,7 @@ fn keys_are_pressed_after_what_is_said_and_the_machine_gets_its_time_from_the_la
     // Before anything is said: a machine that has answered is not greeted.
     let mut call = TestCall::answered();
     call.reply_to("Welcome.", None, Action::PressKeys(keys.clone()));
-    assert_eq!(call.outputs(), [pressed.clone()]);
+    assert_eq!(call.outputs(), slice::from_ref(&pressed));
     call.elapse(SILENCE + keys.duration() - Duration::from_millis(1));
     assert_eq!(call.outputs(), []);
     call.elapse(Duration::from_millis(1));
@@ -1212,7 +1212,7 @@ fn keys_are_pressed_after_what_is_said_and_the_machine_gets_its_time_from_the_la
         [Output::Say(Utterance(2), "One moment.".to_owned())]
     );
     call.handle(Input::Spoke(Utterance(2)));
-    assert_eq!(call.outputs(), [pressed.clone()]);
+    assert_eq!(call.outputs(), slice::from_ref(&pressed));
 
     // Keys need no voice.
     let mut call = TestCall::listening();
