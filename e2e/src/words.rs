@@ -36,6 +36,10 @@ fn spoken_digit(word: &str) -> Option<&'static str> {
     })
 }
 
+/// The share of a sentence's words that must be understood of a recording, for the sentence to count as heard:
+/// Whisper is sometimes wrong.
+pub const UNDERSTOOD: f64 = 0.7;
+
 /// The share of the words of `said`, 0 to 1, that occur in `understood`.
 pub fn share_understood(said: &str, understood: &str) -> f64 {
     let mut there: Vec<_> = words(understood).collect();

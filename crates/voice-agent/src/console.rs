@@ -36,12 +36,11 @@ use self::{
 use crate::{
     Speech,
     behaviour::{Behaviour, OverrideError},
-    call::{Direction, TransferGate, outcome_of},
-    conversation::{Brain, LanguageModel, PolicySettings},
+    call::{TransferGate, outcome_of},
+    conversation::{Brain, PolicySettings},
     hold::{chime, hold_sound},
-    inference::LoadSpeechError,
+    inference::{LoadSpeechError, language_model},
     job::call_settings,
-    tool::own_tools,
 };
 
 /// As a shell reports a process that SIGINT ended.
@@ -154,10 +153,7 @@ async fn talk(
     let direction = call.direction;
     let started = Event::Started {
         agent: behaviour.name().to_owned(),
-        direction: match direction {
-            Direction::Inbound => "inbound",
-            Direction::Outbound => "outbound",
-        },
+        direction: direction.name(),
         model: settings
             .llm
             .as_ref()
@@ -165,10 +161,7 @@ async fn talk(
         default_transfer: call.default_transfer.as_ref().map(PhoneNumber::masked),
     };
     let mut brain = Brain::new(
-        settings
-            .llm
-            .as_ref()
-            .map(|llm| LanguageModel::new(llm).with_tools(own_tools())),
+        language_model(settings),
         PolicySettings {
             behaviour,
             default_transfer: call.default_transfer.clone(),

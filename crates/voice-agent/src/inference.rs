@@ -46,6 +46,12 @@ pub enum LoadSpeechError {
     Http(#[source] reqwest::Error),
 }
 
+/// The model that leads the conversation, with the tools of this agent; none when the built-in dialogue does.
+pub(crate) fn language_model(settings: &AgentSettings) -> Option<LanguageModel> {
+    let model = LanguageModel::new(settings.llm.as_ref()?);
+    Some(model.with_tools(own_tools()))
+}
+
 impl Speech {
     /// Loads the models; takes about half a second and blocks for it.
     ///
@@ -89,10 +95,7 @@ impl Speech {
             keys,
             http,
             default_region: settings.default_region,
-            model: settings
-                .llm
-                .as_ref()
-                .map(|llm| LanguageModel::new(llm).with_tools(own_tools())),
+            model: language_model(settings),
         })
     }
 

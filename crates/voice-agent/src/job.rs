@@ -93,10 +93,7 @@ impl Agent {
                 }
             }
             let memory = setup.memory;
-            let direction = match setup.call.direction {
-                Direction::Outbound => "outbound",
-                Direction::Inbound => "inbound",
-            };
+            let direction = setup.call.direction.name();
             let goes_on = self.metrics.call_begins();
             let ended = supervise(&self.api, &room, memory, call::run(setup, end)).await;
             drop(goes_on);

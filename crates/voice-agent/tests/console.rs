@@ -2,21 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
+#[allow(dead_code, reason = "the tests of speech-cloud use the rest of it")]
+#[path = "../../speech-cloud/tests/vendors/loopback.rs"]
+mod loopback;
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpListener,
     path::Path,
     process::{Command, Output, Stdio},
-    thread,
 };
 
 use expect_test::{Expect, expect};
+use loopback::{Answer, Vendor};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use sip_config::{Environment, SpeechSettings};
 use speech::{HEARING_RATE, ModelsDir, Pass, Pcm, Piper, Whisper, resample};
+use tokio::runtime::Runtime;
 
 const DEFAULT: (&str, &str) = ("DEFAULT_TRANSFER_NUMBER", "+15550001234");
 const DOMAIN: (&str, &str) = ("VOBIZ_SIP_DOMAIN", "sip.example.net");
@@ -656,43 +660,24 @@ fn read_wav(path: &Path) -> Pcm {
 
 #[test]
 fn keys_that_a_model_presses_are_shown() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let server = thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let mut stream = BufReader::new(stream);
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            stream.read_line(&mut line).unwrap();
-            let line = line.trim_end().to_lowercase();
-            if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().unwrap();
-            }
-            if line.is_empty() {
-                break;
-            }
-        }
-        stream.read_exact(&mut vec![0; length]).unwrap();
-        let call = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"finish_reason":"tool_calls","delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"send_dtmf","arguments":"{\"digits\":\"12w#\"}"}}]}}]}"#;
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: {call}\n\ndata: [DONE]\n\n"
-        );
-        stream.get_mut().write_all(answer.as_bytes()).unwrap();
-    });
+    let call = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"finish_reason":"tool_calls","delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"send_dtmf","arguments":"{\"digits\":\"12w#\"}"}}]}}]}"#;
+    let events = format!("data: {call}\n\ndata: [DONE]\n\n");
+    let answer = Answer::Typed("text/event-stream", events.into_bytes());
+    let runtime = Runtime::new().unwrap();
+    let server = runtime.block_on(Vendor::always(answer));
     let dir = tempfile::tempdir().unwrap();
     let behaviour = dir.path().join("agent.toml");
     std::fs::write(&behaviour, "[tools]\nsend_dtmf = true\n").unwrap();
     let output = talk(
         &[
             ("OPENAI_API_KEY", "a-secret"),
-            ("OPENAI_BASE_URL", &url),
+            ("OPENAI_BASE_URL", server.account.base_url.as_str()),
             ("AGENT_CONFIG", behaviour.to_str().unwrap()),
         ],
         &[],
         "For tickets, press the number.\n",
     );
-    server.join().unwrap();
+    assert_eq!(server.requests().len(), 1);
     let (shown, log) = (text(&output.stdout), text(&output.stderr));
     assert!(
         shown.contains("\nagent   [presses 12w#]\n"),

@@ -2,19 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
+#[allow(dead_code, reason = "the tests of speech-cloud use the rest of it")]
+#[path = "../../speech-cloud/tests/vendors/loopback.rs"]
+mod loopback;
 #[allow(dead_code, reason = "it is a program of its own")]
 #[path = "../examples/opening_hours.rs"]
 mod opening_hours;
 
 use std::sync::Arc;
 
+use loopback::{Answer, Request, Vendor};
 use opening_hours::OpeningHours;
 use serde_json::{Value, json};
 use sip_config::LlmSettings;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpListener,
-};
 use voice_agent::{
     conversation::{Brain, Heard, LanguageModel, PolicySettings},
     tool::Tool as _,
@@ -34,19 +34,10 @@ fn the_page_shows_the_example() {
 
 #[tokio::test]
 async fn a_model_looks_the_opening_hours_up_and_tells_them() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move {
-        let call = json!({ "tool_calls": [{
-            "index": 0, "id": "call_7", "type": "function",
-            "function": { "name": "opening_hours", "arguments": r#"{"day": "Saturday"}"# },
-        }]});
-        let answer = json!({ "content": "On Saturday we are open from ten to two." });
-        [serve(&listener, call).await, serve(&listener, answer).await]
-    });
+    let server = Vendor::start(serve).await;
     let settings = LlmSettings {
-        api_key: "a-key".to_owned().into(),
-        base_url: base_url.parse().unwrap(),
+        api_key: server.account.api_key.clone(),
+        base_url: server.account.base_url.clone(),
         model: "a-model".to_owned(),
     };
     let model = LanguageModel::new(&settings).with_tools(vec![Arc::new(OpeningHours)]);
@@ -61,7 +52,10 @@ async fn a_model_looks_the_opening_hours_up_and_tells_them() {
 
     let said = reply.say.as_deref();
     assert_eq!(said, Some("On Saturday we are open from ten to two."));
-    let [first, second] = server.await.unwrap();
+    let requests: Vec<_> = server.requests().iter().map(Request::json).collect();
+    let [first, second] = requests.as_slice() else {
+        panic!("{requests:?}");
+    };
     let tools = first["tools"].as_array().unwrap();
     let given = tools
         .iter()
@@ -75,24 +69,17 @@ async fn a_model_looks_the_opening_hours_up_and_tells_them() {
     );
 }
 
-/// Answers one request with one piece, and returns what was asked.
-async fn serve(listener: &TcpListener, delta: Value) -> Value {
-    let (stream, _) = listener.accept().await.unwrap();
-    let mut stream = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await.unwrap();
-        let line = line.trim_end().to_lowercase();
-        if let Some(value) = line.strip_prefix("content-length: ") {
-            length = value.parse().unwrap();
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.unwrap();
+/// Calls the tool, and tells what it answered.
+fn serve(request: &Request) -> Answer {
+    let messages = request.json()["messages"].clone();
+    let is_answered = messages.as_array().unwrap().last().unwrap()["role"] == "tool";
+    let delta = match is_answered {
+        true => json!({ "content": "On Saturday we are open from ten to two." }),
+        false => json!({ "tool_calls": [{
+            "index": 0, "id": "call_7", "type": "function",
+            "function": { "name": "opening_hours", "arguments": r#"{"day": "Saturday"}"# },
+        }]}),
+    };
     let piece = |delta: Value, finish: Option<&str>| {
         let chunk = json!({
             "id": "1", "object": "chat.completion.chunk", "created": 1, "model": "a-model",
@@ -101,9 +88,5 @@ async fn serve(listener: &TcpListener, delta: Value) -> Value {
         format!("data: {chunk}\n\n")
     };
     let events = piece(delta, None) + &piece(json!({}), Some("stop")) + "data: [DONE]\n\n";
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{events}"
-    );
-    stream.write_all(answer.as_bytes()).await.unwrap();
-    serde_json::from_slice(&body).unwrap()
+    Answer::Typed("text/event-stream", events.into_bytes())
 }

@@ -8,7 +8,7 @@ use e2e::{
     party::CALLEE_NUMBER,
     phone::{CallId, Phone, PhoneSettings},
     tool::Output,
-    words::share_understood,
+    words::{UNDERSTOOD, share_understood},
     worker::{Worker, WorkerEvent},
     world::World,
 };
@@ -20,9 +20,6 @@ const SCREENER: &str =
     "If you record your name and reason for calling, I will see if this person is available.";
 
 const MESSAGE: &str = "This is Ada of Example Travel. Your tickets are ready. Please call us back.";
-
-/// How much of the message must be understood of what the voicemail box has heard.
-const UNDERSTOOD: f64 = 0.7;
 
 pub(crate) async fn voicemail_gets_the_message_after_its_tone(world: World) -> anyhow::Result<()> {
     let (worker, phone) = start(&world).await?;

@@ -7,16 +7,13 @@ use e2e::{
     call::Call,
     party::{CALLEE_NUMBER, number_answered_with},
     phone::PhoneSettings,
-    words::share_understood,
+    words::{UNDERSTOOD, share_understood},
     worker::WorkerEvent,
     world::World,
 };
 use serde_json::Value;
 
 const MESSAGE: &str = "Please call me tomorrow morning about my order.";
-
-/// How much of a sentence Whisper must understand.
-const UNDERSTOOD: f64 = 0.7;
 
 pub(crate) async fn who_could_not_be_reached_is_asked_to_call_back(
     world: World,

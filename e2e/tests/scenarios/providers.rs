@@ -18,7 +18,7 @@ use e2e::{
     party::LIVEKIT_SIP,
     phone::{CallId, Phone, PhoneSettings},
     utterance::{Voice, Voices},
-    words::share_understood,
+    words::{UNDERSTOOD, share_understood},
     worker::{Worker, WorkerEvent},
     world::World,
 };
@@ -33,7 +33,6 @@ use tokio::{
 
 use crate::{
     http::read_request,
-    transfer::UNDERSTOOD,
     transferred::{expect_talk, expect_transferred},
 };
 

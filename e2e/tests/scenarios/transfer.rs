@@ -7,7 +7,7 @@ use e2e::{
     phone::{Codecs, PhoneSettings},
     wait::{LIMIT, Unmet, wait_for_condition},
     wire,
-    words::share_understood,
+    words::{UNDERSTOOD, share_understood},
     worker::WorkerEvent,
     world::World,
 };
@@ -29,9 +29,6 @@ const METRICS: &str = "127.0.0.1:9464";
 
 /// A header of the job.
 const CAMPAIGN: &str = "X-VH-Campaign";
-
-/// How much of a sentence Whisper must understand of what a phone has heard, for the sentence to count as heard.
-pub(crate) const UNDERSTOOD: f64 = 0.7;
 
 pub(crate) async fn transfer_me_goes_to_the_default_number(world: World) -> anyhow::Result<()> {
     let callee = PhoneSettings::callee().with_codecs(Codecs::Narrowband);

@@ -16,7 +16,7 @@ use e2e::{
     },
     phone::{Phone, PhoneSettings},
     wire::{self, Refer},
-    words::share_understood,
+    words::{UNDERSTOOD, share_understood},
     worker::{Judgement, Verdict, WorkerEvent},
     world::World,
 };
@@ -24,9 +24,6 @@ use e2e::{
 use crate::transferred::expect_talk;
 
 const REQUEST: &str = "Transfer me.";
-
-/// How much of a sentence Whisper must understand of what a phone has heard, for the sentence to count as heard.
-const UNDERSTOOD: f64 = 0.7;
 
 /// In how many turns a sentence of the agent may come out of a recording: it pauses between sentences.
 const TURNS: usize = 5;

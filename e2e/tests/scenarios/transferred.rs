@@ -9,12 +9,10 @@ use e2e::{
     phone::{Codecs, Phone},
     tone::Pilot,
     wire,
-    words::{share_understood, without_digits},
+    words::{UNDERSTOOD, share_understood, without_digits},
     worker::WorkerEvent,
     world::World,
 };
-
-use crate::transfer::UNDERSTOOD;
 
 /// What the agent says from its notice on.
 fn notice(call: &Call) -> String {

@@ -7,7 +7,7 @@ use e2e::{
     call::Call,
     phone::PhoneSettings,
     wait::{LIMIT, Unmet, wait_for_condition},
-    words::share_understood,
+    words::{UNDERSTOOD, share_understood},
     worker::WorkerEvent,
     world::World,
 };
@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{http::read_request, transfer::UNDERSTOOD};
+use crate::http::read_request;
 
 /// What the agent is saying, half a minute of it.
 const SENTENCES: [&str; 5] = [

@@ -73,6 +73,16 @@ pub(crate) enum Direction {
     Inbound,
 }
 
+impl Direction {
+    /// Returns one word for metrics and the console.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct CallSettings {
     pub(crate) direction: Direction,

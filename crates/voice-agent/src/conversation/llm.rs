@@ -267,17 +267,13 @@ impl LlmBrain {
             name: name.to_owned(),
             arguments: arguments.to_owned(),
         };
-        match calls.first(self.settings.behaviour.tools, &[]).ok()? {
-            Some(Call::Own { .. } | Call::Mistake(_)) => None,
-            Some(Call::Act(act)) => Some(self.reply(Answer {
-                text: String::new(),
-                act: Some(act),
-            })),
-            None => Some(self.reply(Answer {
-                text: String::new(),
-                act: None,
-            })),
-        }
+        let act = match calls.first(self.settings.behaviour.tools, &[]).ok()? {
+            Some(Call::Own { .. } | Call::Mistake(_)) => return None,
+            Some(Call::Act(act)) => Some(act),
+            None => None,
+        };
+        let text = String::new();
+        Some(self.reply(Answer { text, act }))
     }
 
     #[cfg(test)]
