@@ -23,6 +23,7 @@
 //! 4. What a party heard is taken from its phone's own recording ([`recording`], [`tone`]); what went over
 //!    the wire from a capture ([`capture`]); what the agent did from its log ([`worker`]).
 
+mod babble;
 pub mod binaries;
 pub mod call;
 pub mod capture;

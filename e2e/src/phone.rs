@@ -11,8 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use speech::Pcm;
 
 use crate::{
+    babble::babble,
     binaries::debian,
     carrier::phone_password,
     journal::{Journal, Writer, journal},
@@ -36,6 +38,9 @@ pub use control::{CallId, EventKind, PhoneEvent};
 const QUIET: &str = "quiet.wav";
 const PILOT: &str = "pilot.wav";
 const RECORDINGS: &str = "recordings";
+
+/// Tells how loud a person speaks.
+const LOUDNESS_SAMPLE: &str = "Please transfer me to a live agent.";
 
 /// How long a voicemail box beeps.
 const BEEP: Duration = Duration::from_millis(600);
@@ -68,6 +73,8 @@ pub struct PhoneSettings {
     pub pilot: Pilot,
     pub voice: Voice,
     pub codecs: Codecs,
+    /// How much quieter than the person others talk near the phone, in dB, all the time.
+    pub babble_db: Option<f64>,
 }
 
 impl PhoneSettings {
@@ -80,6 +87,7 @@ impl PhoneSettings {
             pilot: Pilot::CALLEE,
             voice: Voice::Joe,
             codecs: Codecs::Wideband,
+            babble_db: None,
         }
     }
 
@@ -92,6 +100,7 @@ impl PhoneSettings {
             pilot: Pilot::TARGET,
             voice: Voice::Rms,
             codecs: Codecs::Wideband,
+            babble_db: None,
         }
     }
 
@@ -104,11 +113,23 @@ impl PhoneSettings {
             pilot: Pilot::LIVE_AGENT,
             voice: Voice::Slt,
             codecs: Codecs::Wideband,
+            babble_db: None,
         }
     }
 
     pub fn with_codecs(self, codecs: Codecs) -> Self {
         Self { codecs, ..self }
+    }
+
+    pub fn with_voice(self, voice: Voice) -> Self {
+        Self { voice, ..self }
+    }
+
+    pub fn with_babble(self, below_db: f64) -> Self {
+        Self {
+            babble_db: Some(below_db),
+            ..self
+        }
     }
 }
 
@@ -122,24 +143,14 @@ pub struct Leg {
 /// A longer silence is between two utterances of a person, not in one.
 const BETWEEN_UTTERANCES: Duration = Duration::from_millis(800);
 
+/// A shorter silence is in what somebody says, such as at a comma.
+const BETWEEN_WORDS: Duration = Duration::from_millis(400);
+
 impl Leg {
     /// For each of the person's utterances, the longest silence that it heard between its last word and the end of
     /// what was said to it before its next utterance; all of the time when nothing was.
-    ///
-    /// Both recordings must have come to the same time, and need not have begun so: the leg goes on, or was hung up.
-    /// One that was left for another call is heard no more, and is spoken into.
     pub fn silences_after_words(&self) -> anyhow::Result<Vec<Duration>> {
-        let ahead =
-            self.heard.pcm()?.duration().as_secs_f64() - self.said.pcm()?.duration().as_secs_f64();
-        let here = |there: Duration| {
-            Duration::try_from_secs_f64(there.as_secs_f64() + ahead).unwrap_or_default()
-        };
-        let said: Vec<_> = self
-            .said
-            .sounds(BETWEEN_UTTERANCES)?
-            .into_iter()
-            .map(|words| here(words.start)..here(words.end))
-            .collect();
+        let said = self.utterances()?;
         let heard = self.heard.sounds(Duration::ZERO)?;
         let end = self.heard.pcm()?.duration();
         let silences = said.iter().enumerate().map(|(n, words)| {
@@ -148,6 +159,39 @@ impl Leg {
         });
         Ok(silences.collect())
     }
+
+    /// For each of the person's utterances that began while something was said to it, how long that went on.
+    pub fn talked_over(&self) -> anyhow::Result<Vec<Duration>> {
+        let said = self.utterances()?;
+        let heard = self.heard.sounds(BETWEEN_WORDS)?;
+        Ok(talked_over(&said, &heard))
+    }
+
+    /// When the person spoke, in the time of what it heard.
+    ///
+    /// Both recordings must have come to the same time, and need not have begun so: the leg goes on, or was hung up.
+    /// One that was left for another call is heard no more, and is spoken into. Nobody else may talk near the phone.
+    fn utterances(&self) -> anyhow::Result<Vec<Range<Duration>>> {
+        let ahead =
+            self.heard.pcm()?.duration().as_secs_f64() - self.said.pcm()?.duration().as_secs_f64();
+        let here = |there: Duration| {
+            Duration::try_from_secs_f64(there.as_secs_f64() + ahead).unwrap_or_default()
+        };
+        let said = self.said.sounds(BETWEEN_UTTERANCES)?.into_iter();
+        Ok(said
+            .map(|words| here(words.start)..here(words.end))
+            .collect())
+    }
+}
+
+/// How long each of `sounds` that something of `said` began in still lasted.
+fn talked_over(said: &[Range<Duration>], sounds: &[Range<Duration>]) -> Vec<Duration> {
+    said.iter()
+        .filter_map(|words| {
+            let sound = sounds.iter().find(|sound| sound.contains(&words.start))?;
+            Some(sound.end.saturating_sub(words.start))
+        })
+        .collect()
 }
 
 /// The longest silence from the start of `span` to the last of `sounds` in it.
@@ -169,6 +213,8 @@ pub struct Phone {
     settings: PhoneSettings,
     dir: PathBuf,
     voices: Arc<Voices>,
+    /// What is heard at the phone beside the person.
+    background: Arc<Pcm>,
     control: Control,
     speaker: Writer<String>,
     words: Journal<String>,
@@ -195,12 +241,28 @@ impl Phone {
         fs::create_dir_all(&recordings)
             .with_context(|| format!("cannot create {}", recordings.display()))?;
         let (quiet, pilot) = (own_dir.join(QUIET), own_dir.join(PILOT));
-        let (tones, rate) = (settings.pilot, settings.codecs.sample_rate());
-        tokio::task::spawn_blocking(move || {
+        let PhoneSettings {
+            pilot: tones,
+            voice,
+            codecs,
+            babble_db,
+            ..
+        } = settings;
+        let (rate, scratch, speakers) = (codecs.sample_rate(), own_dir.clone(), voices.clone());
+        let background = tokio::task::spawn_blocking(move || {
             utterance::write_pilot(&pilot, tones, rate)?;
-            utterance::write(&quiet, &utterance::silence(rate, Duration::ZERO), rate)
-        })
-        .await??;
+            let nothing = utterance::silence(rate, Duration::ZERO);
+            let background = match babble_db {
+                Some(below_db) => {
+                    let person = speakers.say(voice, LOUDNESS_SAMPLE, &scratch)?;
+                    babble(&speakers, &person, below_db, rate, &scratch)?
+                }
+                None => nothing.clone(),
+            };
+            utterance::write(&quiet, &nothing, &background)?;
+            anyhow::Ok(background)
+        });
+        let background = Arc::new(background.await??);
         fs::write(own_dir.join("config"), config(&settings))?;
         fs::write(own_dir.join("accounts"), account(&settings))?;
         fs::write(own_dir.join("contacts"), "")?;
@@ -219,6 +281,7 @@ impl Phone {
             settings,
             dir: own_dir,
             voices,
+            background,
             control,
             speaker,
             words,
@@ -489,13 +552,9 @@ impl Phone {
             self.dir.join(&file),
             text.to_owned(),
         );
-        let PhoneSettings { voice, codecs, .. } = self.settings;
+        let (voice, background) = (self.settings.voice, self.background.clone());
         let spoken = tokio::task::spawn_blocking(move || {
-            utterance::write(
-                &path,
-                &voices.say(voice, &text, &dir)?,
-                codecs.sample_rate(),
-            )
+            utterance::write(&path, &voices.say(voice, &text, &dir)?, &background)
         });
         Ok((file, spoken.await??))
     }
@@ -594,6 +653,14 @@ fn account(settings: &PhoneSettings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_begins_to_speak_into_a_sound_talks_over_the_rest_of_it() {
+        let s = Duration::from_secs;
+        let sounds = [s(1)..s(4), s(6)..s(9)];
+        let said = [s(0)..s(2), s(3)..s(7), s(8)..s(20), s(30)..s(31)];
+        assert_eq!(talked_over(&said, &sounds), [s(1), s(1)]);
+    }
 
     #[test]
     fn the_longest_silence_is_before_or_between_sounds_and_not_after_them() {

@@ -118,7 +118,7 @@ impl Recording {
             .into_iter()
             .filter_map(|event| match event {
                 Endpoint::TurnEnded(turn) => Some(turn),
-                Endpoint::SpeechStarted => None,
+                Endpoint::SpeechStarted | Endpoint::Paused(_) | Endpoint::WentOn => None,
             })
             .map(|turn| {
                 Ok(whisper

@@ -25,14 +25,23 @@ pub enum Voice {
     Slt,
 }
 
-/// Writes a sound file of `rate` Hz for a phone: `speech`, and then silence.
+/// Writes a sound file for a phone, with the rate of `background`: `speech`, and then nothing more, all of it over
+/// the background, which is repeated.
 ///
 /// Returns when the last word ends.
-pub(crate) fn write(path: &Path, speech: &Pcm, rate: u32) -> anyhow::Result<Duration> {
+pub(crate) fn write(path: &Path, speech: &Pcm, background: &Pcm) -> anyhow::Result<Duration> {
+    let rate = background.sample_rate;
     let mut pcm = silence(rate, LEAD);
     pcm.samples.extend(resample(speech, rate).samples);
     let spoken = pcm.duration();
     pcm.samples.resize(silence(rate, LENGTH).samples.len(), 0);
+    for (sample, &behind) in pcm
+        .samples
+        .iter_mut()
+        .zip(background.samples.iter().cycle())
+    {
+        *sample = sample.saturating_add(behind);
+    }
     write_wav(path, &pcm)?;
     Ok(spoken)
 }

@@ -40,15 +40,21 @@ fn spoken_digit(word: &str) -> Option<&'static str> {
 /// Whisper is sometimes wrong.
 pub const UNDERSTOOD: f64 = 0.7;
 
-/// The share of the words of `said`, 0 to 1, that occur in `understood`.
-pub fn share_understood(said: &str, understood: &str) -> f64 {
-    let mut there: Vec<_> = words(understood).collect();
+/// The share of the words of `said`, 0 to 1, that occur in `heard`.
+pub fn share_understood(said: &str, heard: &str) -> f64 {
+    let (understood, said) = understood(said, heard);
+    understood as f64 / said.max(1) as f64
+}
+
+/// How many of the words of `said` occur in `heard`, and how many there are.
+pub fn understood(said: &str, heard: &str) -> (usize, usize) {
+    let mut there: Vec<_> = words(heard).collect();
     let said: Vec<_> = words(said).collect();
     let found = said.iter().filter(|word| {
         let position = there.iter().position(|other| other == *word);
         position.map(|at| there.swap_remove(at)).is_some()
     });
-    found.count() as f64 / said.len().max(1) as f64
+    (found.count(), said.len())
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {

@@ -14,6 +14,11 @@ pub const HANG: Duration = Duration::from_millis(500);
 /// [`HANG`] while a phone number is being said: people pause between its groups.
 pub const NUMBER_HANG: Duration = Duration::from_millis(1200);
 
+/// How long the person must be silent for what was said to be handed over before the turn is known to be over.
+///
+/// Longer makes the answer later; shorter hands over more that goes on.
+pub const PAUSE: Duration = Duration::from_millis(250);
+
 /// The longest turn; what goes on for longer is handed over in pieces of this length.
 ///
 /// Fits the window of [`crate::Pass::First`].
@@ -41,6 +46,22 @@ const NOISE_WINDOW: usize = 125;
 /// The least noise that is assumed (-60 dB of full scale, as power), for lines with digital silence.
 const LEAST_NOISE: f32 = 1.0e-6;
 
+/// How far (12 dB, as a ratio of powers) others near the phone must be below the person not to be taken for it.
+///
+/// More, and others take turns; less, and a soft "yes" is not heard.
+const BELOW_PERSON: f32 = 16.0;
+
+/// No person is assumed to be louder (-13 dB of full scale, as power), so that a slammed door deafens nobody.
+const LOUDEST_PERSON: f32 = 0.05;
+
+/// How fast the level of the person rises to that of louder speech, for each frame.
+const RISE: f32 = 0.15;
+
+/// How fast it falls while the person may speak and does not, for each frame: 0.25 dB a second.
+///
+/// Whoever moves away from the phone is heard again at last.
+const FALL: f32 = 0.999_08;
+
 /// What the detector judges at once: 16 ms.
 const FRAME: usize = 256;
 
@@ -55,6 +76,10 @@ const PRE_ROLL: usize = HEARING_RATE as usize * 2 / 5;
 pub enum Endpoint {
     /// The person has begun to speak.
     SpeechStarted,
+    /// The person has been silent for [`PAUSE`]: this is the turn, if nothing more is said in it.
+    Paused(Turn),
+    /// The person speaks again after a pause, in the same turn.
+    WentOn,
     /// The person has stopped speaking, or has spoken for [`MAX_TURN`].
     TurnEnded(Turn),
 }
@@ -81,6 +106,7 @@ impl Turn {
 pub struct Endpointer {
     detector: Box<Detector>,
     noise: Noise,
+    person: Person,
     on: f32,
     /// Less than one frame.
     partial: Vec<i16>,
@@ -113,6 +139,7 @@ impl Default for Endpointer {
         Self {
             detector: Detector::default_boxed(),
             noise: Noise::default(),
+            person: Person::default(),
             on: ON,
             partial: Vec::with_capacity(FRAME),
             hang: HANG,
@@ -145,11 +172,13 @@ impl Endpointer {
         let mut frames = partial.chunks_exact(FRAME);
         for frame in frames.by_ref() {
             let score = self.detector.predict_i16(frame);
-            let score = if self.noise.is_below(frame) {
-                score
-            } else {
-                0.0
-            };
+            let power = power(frame);
+            let stands_out = self.noise.is_below(power);
+            let may_speak = self.on < ON_OVER_AGENT;
+            let is_near = self
+                .person
+                .is_near(power, stands_out && score >= ON, may_speak);
+            let score = if stands_out && is_near { score } else { 0.0 };
             events.extend(self.judge(frame, score));
         }
         self.partial.extend_from_slice(frames.remainder());
@@ -181,13 +210,22 @@ impl Endpointer {
             }
             State::Speaking { pcm, silence } => {
                 pcm.extend_from_slice(frame);
+                let silent_before = *silence;
                 if score < OFF {
                     *silence += duration(FRAME);
                 } else {
                     *silence = Duration::ZERO;
                 }
                 if *silence < self.hang && duration(pcm.len() + FRAME) <= MAX_TURN {
-                    return None;
+                    let paused = |silence| silence >= PAUSE;
+                    return match (paused(silent_before), paused(*silence)) {
+                        (false, true) => Some(Endpoint::Paused(Turn {
+                            pcm: pcm.clone(),
+                            silence: *silence,
+                        })),
+                        (true, false) => Some(Endpoint::WentOn),
+                        (false, false) | (true, true) => None,
+                    };
                 }
                 let turn = Turn {
                     pcm: mem::take(pcm),
@@ -216,19 +254,40 @@ impl Default for Noise {
 }
 
 impl Noise {
-    /// Takes the next frame and tells whether it stands out.
-    fn is_below(&mut self, frame: &[i16]) -> bool {
-        let power = frame
-            .iter()
-            .map(|&s| (f32::from(s) / 32_768.0).powi(2))
-            .sum::<f32>()
-            / frame.len() as f32;
+    /// Takes the power of the next frame and tells whether it stands out.
+    fn is_below(&mut self, power: f32) -> bool {
         self.smoothed += 0.3 * (power - self.smoothed);
         self.recent.pop_front();
         self.recent.push_back(self.smoothed);
         let noise = self.recent.iter().copied().fold(f32::MAX, f32::min);
         power > noise.max(LEAST_NOISE) * ABOVE_NOISE
     }
+}
+
+/// How loud the person is, as power: the loudest who has spoken on the line.
+#[derive(Default)]
+struct Person {
+    level: f32,
+}
+
+impl Person {
+    /// Takes the power of the next frame and tells whether it is loud enough for the person.
+    ///
+    /// The level of what `is_speech` counts. It does not fall while the person only listens.
+    fn is_near(&mut self, power: f32, is_speech: bool, may_speak: bool) -> bool {
+        if is_speech && power > self.level {
+            self.level += RISE * (power.min(LOUDEST_PERSON) - self.level).max(0.0);
+        } else if may_speak {
+            self.level *= FALL;
+        }
+        power * BELOW_PERSON > self.level
+    }
+}
+
+/// The power of a frame, full scale being 1.
+fn power(frame: &[i16]) -> f32 {
+    let squares = frame.iter().map(|&s| (f32::from(s) / 32_768.0).powi(2));
+    squares.sum::<f32>() / frame.len() as f32
 }
 
 fn duration(samples: usize) -> Duration {
@@ -258,6 +317,8 @@ mod tests {
             .iter()
             .map(|(at, event)| match event {
                 Endpoint::SpeechStarted => (*at, "started"),
+                Endpoint::Paused(_) => (*at, "paused"),
+                Endpoint::WentOn => (*at, "went on"),
                 Endpoint::TurnEnded(_) => (*at, "ended"),
             })
             .collect()
@@ -269,10 +330,20 @@ mod tests {
             &mut Endpointer::default(),
             &[(0.0, 800), (0.9, 320), (0.1, 800)],
         );
-        assert_eq!(times(&events), [(864, "started"), (1632, "ended")]);
-        let Endpoint::TurnEnded(turn) = &events[1].1 else {
+        assert_eq!(
+            times(&events),
+            [(864, "started"), (1376, "paused"), (1632, "ended")]
+        );
+        let [
+            _,
+            (_, Endpoint::Paused(draft)),
+            (_, Endpoint::TurnEnded(turn)),
+        ] = &events[..]
+        else {
             panic!("{events:?}")
         };
+        assert_eq!(draft.silence, Duration::from_millis(256));
+        assert!(turn.pcm.starts_with(&draft.pcm));
         assert_eq!(turn.silence, Duration::from_millis(512));
         // 400 ms up to the start, the rest of the speech, the hang.
         assert_eq!(duration(turn.pcm.len()).as_millis(), 400 + 320 - 64 + 512);
@@ -288,7 +359,12 @@ mod tests {
     fn a_pause_shorter_than_the_hang_does_not_end_the_turn() {
         let speech = [(0.9, 480), (0.1, 480), (0.9, 480), (0.1, 640)];
         let events = run(&mut Endpointer::default(), &speech);
-        assert_eq!(times(&events), [(64, "started"), (1952, "ended")]);
+        let paused = [(736, "paused"), (976, "went on"), (1696, "paused")];
+        let [start, between @ .., end] = &times(&events)[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!([start, end], [&(64, "started"), &(1952, "ended")]);
+        assert_eq!(between, paused);
     }
 
     #[test]
@@ -296,8 +372,9 @@ mod tests {
         let mut endpointer = Endpointer::default();
         endpointer.set_hang(NUMBER_HANG);
         let speech = [(0.9, 480), (0.1, 800), (0.9, 480), (0.1, 1600)];
-        let events = run(&mut endpointer, &speech);
-        assert_eq!(times(&events), [(64, "started"), (2960, "ended")]);
+        let times = times(&run(&mut endpointer, &speech));
+        let ended = times.last();
+        assert_eq!(ended, Some(&(2960, "ended")), "{times:?}");
     }
 
     #[test]
@@ -321,13 +398,48 @@ mod tests {
     #[test]
     fn steady_noise_is_learned_and_speech_stands_out() {
         let mut noise = Noise::default();
-        let frame = |amplitude: i16| [amplitude; FRAME];
-        assert!(noise.is_below(&frame(300)), "before it is known");
+        let power = |amplitude: i16| power(&[amplitude; FRAME]);
+        assert!(noise.is_below(power(300)), "before it is known");
         for _ in 0..2 * NOISE_WINDOW {
-            noise.is_below(&frame(300));
+            noise.is_below(power(300));
         }
-        assert!(!noise.is_below(&frame(300)));
-        assert!(noise.is_below(&frame(3000)));
+        assert!(!noise.is_below(power(300)));
+        assert!(noise.is_below(power(3000)));
+    }
+
+    #[test]
+    fn who_is_much_quieter_than_the_person_is_somebody_else() {
+        let (person, soft, other) = (0.01, 0.001, 0.000_5);
+        let mut level = Person::default();
+        assert!(level.is_near(other, true, true), "before anybody is known");
+        for _ in 0..30 {
+            assert!(level.is_near(person, true, true));
+        }
+        assert!(level.is_near(soft, true, true));
+        assert!(!level.is_near(other, true, true));
+        // While the agent speaks, nobody is expected to.
+        let minute = 60 * HEARING_RATE as usize / FRAME;
+        for _ in 0..minute {
+            level.is_near(0.0, false, false);
+        }
+        assert!(!level.is_near(other, true, false));
+        for _ in 0..minute {
+            level.is_near(0.0, false, true);
+        }
+        assert!(
+            level.is_near(other, true, true),
+            "somebody far from the phone"
+        );
+    }
+
+    #[test]
+    fn a_click_makes_nobody_quiet() {
+        let mut level = Person::default();
+        for _ in 0..30 {
+            level.is_near(0.002, true, true);
+        }
+        level.is_near(1.0, true, true);
+        assert!(level.is_near(0.002, true, true));
     }
 
     #[test]

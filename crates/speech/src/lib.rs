@@ -40,7 +40,7 @@ mod pcm;
 mod piper;
 mod whisper;
 
-pub use endpoint::{Endpoint, Endpointer, HANG, MAX_TURN, NUMBER_HANG, Turn};
+pub use endpoint::{Endpoint, Endpointer, HANG, MAX_TURN, NUMBER_HANG, PAUSE, Turn};
 pub use models::{LoadError, ModelsDir};
 pub use pcm::{HEARING_RATE, Pcm, StreamResampler, resample};
 pub use piper::{PhonemesError, Piper, SynthesizeError, clauses};

@@ -6,7 +6,9 @@
 mod line;
 
 use std::{
+    convert::Infallible,
     future::pending,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -14,7 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, stream::FuturesOrdered};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, MaybeDone, maybe_done},
+    stream::FuturesOrdered,
+};
 use sip_config::DeepgramStt;
 use speech::{Endpoint, Endpointer, HANG, NUMBER_HANG, Pass, Transcript, Turn, Whisper};
 use speech_cloud::{ListenError, Pause, Transcriber, listen::Words};
@@ -141,6 +147,9 @@ pub(crate) struct LocalEars {
     pub(crate) inference: Inference,
 }
 
+/// A recognition that has begun before the person was known to have finished.
+type Draft<'e> = Pin<Box<MaybeDone<BoxFuture<'e, Recognised>>>>;
+
 /// What is to be recognised.
 enum Said {
     Turn {
@@ -172,6 +181,7 @@ impl Ears {
     ///
     /// `frames` are 16 kHz mono, 10 ms or any other length, and never stop while the call lasts:
     /// silence is what ends a turn. Recognition runs beside listening, and turns come in their order.
+    /// It begins in the silence that may be the end of a turn, and in vain when the person goes on.
     /// A phone number that breaks off is held back for [`NUMBER_HANG`] and joined with what follows.
     pub async fn listen(
         self,
@@ -187,7 +197,8 @@ impl Ears {
             )),
             Stt::Local | Stt::OpenAi(..) => None,
         };
-        let mut recognising = FuturesOrdered::new();
+        let mut recognising = FuturesOrdered::<BoxFuture<'_, Recognised>>::new();
+        let mut draft: Option<Draft<'_>> = None;
         let mut held: Option<Recognised> = None;
         let mut over_agent = false;
         loop {
@@ -208,15 +219,20 @@ impl Ears {
                                 over_agent = self.attention.allows_murmurs();
                                 out.push(EarEvent::SpeechStarted);
                             }
+                            Endpoint::Paused(turn) => draft = self.draft(turn, over_agent),
+                            Endpoint::WentOn => draft = None,
                             Endpoint::TurnEnded(turn) => {
                                 let at = before(turn.silence);
                                 out.push(EarEvent::SpeechEnded { at });
                                 let words = line.as_mut().and_then(|line| line.turn_ended(&turn));
-                                recognising.push_back(self.recognise(Said::Turn {
-                                    turn,
-                                    words,
-                                    over_agent,
-                                }));
+                                recognising.push_back(match draft.take() {
+                                    Some(draft) => finished(draft).boxed(),
+                                    None => self.recognise(Said::Turn {
+                                        turn,
+                                        words,
+                                        over_agent,
+                                    }).boxed(),
+                                });
                             }
                         }
                     }
@@ -236,9 +252,10 @@ impl Ears {
                     out
                 }
                 utterance = utterance(&mut line, speaks) => {
-                    recognising.push_back(self.recognise(Said::Words(utterance)));
+                    recognising.push_back(self.recognise(Said::Words(utterance)).boxed());
                     vec![EarEvent::SpeechStarted]
                 }
+                never = drafted(&mut draft) => match never {},
                 () = sleep_until_maybe(patience) => {
                     held.take().map(Recognised::into_event).into_iter().collect()
                 }
@@ -249,6 +266,26 @@ impl Ears {
                 }
             }
         }
+    }
+
+    /// Begins to recognise what may be a whole turn, where that takes time and a core is free for it.
+    fn draft(&self, turn: Turn, over_agent: bool) -> Option<Draft<'_>> {
+        let takes_time = match self.stt {
+            Stt::Local | Stt::OpenAi(..) => true,
+            Stt::Deepgram(..) => false,
+        };
+        let has_core = self
+            .local
+            .as_ref()
+            .is_none_or(|local| local.inference.has_free_core());
+        (takes_time && has_core).then(|| {
+            let recognition = self.recognise(Said::Turn {
+                turn,
+                words: None,
+                over_agent,
+            });
+            Box::pin(maybe_done(recognition.boxed()))
+        })
     }
 
     async fn recognise(&self, said: Said) -> Recognised {
@@ -395,6 +432,20 @@ fn heard(text: String) -> Transcript {
         text,
         ..Transcript::default()
     }
+}
+
+/// Goes on with the draft, and never returns. Cancel safe.
+async fn drafted(draft: &mut Option<Draft<'_>>) -> Infallible {
+    if let Some(draft) = draft {
+        draft.await;
+    }
+    pending().await
+}
+
+async fn finished(mut draft: Draft<'_>) -> Recognised {
+    draft.as_mut().await;
+    let recognised = draft.as_mut().take_output();
+    recognised.expect("it has just ended, and is asked once")
 }
 
 /// Never returns without a line. Cancel safe.

@@ -222,6 +222,11 @@ impl Inference {
         }
     }
 
+    /// Whether an inference that is asked for now begins at once.
+    pub(crate) fn has_free_core(&self) -> bool {
+        self.cores.available_permits() > 0
+    }
+
     /// Runs `infer` on a blocking thread once a core is free.
     ///
     /// Cancel safe: what has not begun does not begin, what has begun ends unheard.

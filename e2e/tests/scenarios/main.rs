@@ -5,6 +5,7 @@
 
 mod answerer;
 mod callback;
+mod conversation;
 mod dial;
 mod dial_rows;
 mod doctor;
@@ -40,6 +41,9 @@ fn main() -> std::process::ExitCode {
         transfer_rows::caller_hangs_up_while_the_target_rings,
         transfer_rows::caller_hangs_up_before_the_refer,
         transfer_rows::carrier_says_bye_before_the_final_notify,
+        conversation::a_man_talks_over_g711_while_others_talk,
+        conversation::a_woman_talks_over_g711_while_others_talk,
+        conversation::another_man_talks_over_g722_while_others_talk,
         trunk::trunk_setup_repairs_a_wrong_password,
         transfer::transfer_me_goes_to_the_default_number,
         transfer::transfer_to_a_live_agent_goes_to_the_default_number,

@@ -67,7 +67,7 @@ pub(crate) fn run(scenarios: &'static [Scenario]) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Runs the scenario inside, and gives its report when it fails.
+/// Runs the scenario inside, and shows its figures, or gives its report when it fails.
 #[expect(clippy::print_stdout, reason = "this is the program's output")]
 fn outer(scenario: Scenario, keep: bool) -> Result<(), Failed> {
     let start = Instant::now();
@@ -84,17 +84,18 @@ fn outer(scenario: Scenario, keep: bool) -> Result<(), Failed> {
         .map_err(report)?;
     // Held until the child has ended: it dies when this closes.
     let lifeline = child.stdin.take();
-    let mut failure = String::new();
+    let mut printed = String::new();
     child
         .stdout
         .take()
         .expect("stdout is piped")
-        .read_to_string(&mut failure)
+        .read_to_string(&mut printed)
         .map_err(|e| report(e.into()))?;
     let status = child.wait().map_err(|e| report(e.into()))?;
     drop(lifeline);
 
     if status.success() {
+        print!("{printed}");
         if keep {
             println!(
                 "{}: {:.1} s, kept {}",
@@ -106,7 +107,7 @@ fn outer(scenario: Scenario, keep: bool) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!(
-        "{failure}\n{status}; logs and capture are kept in {}",
+        "{printed}\n{status}; logs and capture are kept in {}",
         dir.keep().display()
     )
     .into())

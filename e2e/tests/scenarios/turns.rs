@@ -31,7 +31,7 @@ const SENTENCES: [&str; 5] = [
 ];
 
 /// How long the agent speaks between two sounds of the person.
-const LATER: Duration = Duration::from_secs(3);
+pub(crate) const LATER: Duration = Duration::from_secs(3);
 
 pub(crate) async fn the_agent_goes_on_after_a_noise_and_signs_of_listening(
     world: World,
@@ -136,7 +136,7 @@ async fn hang_up(world: &World, call: &Call) -> anyhow::Result<()> {
 }
 
 /// Waits until the phone has been in the call for so much longer.
-async fn hear_for(call: &Call, time: Duration) -> anyhow::Result<()> {
+pub(crate) async fn hear_for(call: &Call, time: Duration) -> anyhow::Result<()> {
     let heard = call.leg().await?.heard;
     let until = heard.pcm()?.duration() + time;
     let what = format!("the phone to have heard the agent for {time:?}");
@@ -155,7 +155,7 @@ async fn expect_resumed(call: &Call, from: usize) -> anyhow::Result<()> {
     expect(call, from, &WorkerEvent::GoesOn).await
 }
 
-async fn expect(call: &Call, from: usize, event: &WorkerEvent) -> anyhow::Result<()> {
+pub(crate) async fn expect(call: &Call, from: usize, event: &WorkerEvent) -> anyhow::Result<()> {
     let is_it = |seen: &WorkerEvent| (seen == event).then_some(());
     let events = call.worker.events();
     events

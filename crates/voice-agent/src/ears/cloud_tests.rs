@@ -282,6 +282,23 @@ async fn a_turn_is_transcribed_by_openai_or_else_here() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn recognition_begins_in_each_pause_and_serves_when_it_was_the_last() {
+    let answer = Answer::Typed("application/json", br#"{"text":"Connect me."}"#.to_vec());
+    let paused = [
+        (500, "Please transfer me."),
+        (0, "I want to talk to sales."),
+    ];
+    for (said, asked) in [(&[SENTENCE][..], 1..2), (&paused, 2..5)] {
+        let server = Server::always(answer.clone()).await;
+        let events = heard_by(Ears::new(openai(&server), Some(local())), 1, said).await;
+        assert_eq!(firsts(&events), ["Connect me."]);
+        let lengths: Vec<_> = server.requests().iter().map(|it| it.body.len()).collect();
+        assert!(asked.contains(&lengths.len()), "{lengths:?}");
+        assert!(lengths.is_sorted(), "{lengths:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_turn_that_nobody_can_recognise_is_known_as_such() {
     for answer in [Answer::refused(500), Answer::Silent] {
