@@ -139,9 +139,11 @@ async fn say_number(call: &mut Call, words: &mut Words) -> anyhow::Result<usize>
 /// What the agent has understood since position `from` of the worker's journal.
 fn heard(call: &Call, from: usize) -> String {
     let entries = call.worker.events().entries();
-    let texts = entries.iter().skip(from).filter_map(|event| match event {
-        WorkerEvent::Heard { text } => Some(text.as_str()),
-        _ => None,
+    let texts = entries.iter().skip(from).filter_map(|event| {
+        let WorkerEvent::Heard { text } = event else {
+            return None;
+        };
+        Some(text.as_str())
     });
     texts.collect::<Vec<_>>().join(" ")
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use e2e::{
     call::Call,
     phone::PhoneSettings,
@@ -32,6 +32,13 @@ const SENTENCES: [&str; 5] = [
 
 /// How long the agent speaks between two sounds of the person.
 pub(crate) const LATER: Duration = Duration::from_secs(3);
+
+/// How soon the agent must be silent when it is interrupted.
+const BARGE_IN: Duration = Duration::from_millis(200);
+
+/// What the words need to the agent, 100 ms, and its silence back, 250 ms: jitter buffers of livekit-sip, of the agent
+/// and of the phone.
+const WAY: Duration = Duration::from_millis(350);
 
 pub(crate) async fn the_agent_goes_on_after_a_noise_and_signs_of_listening(
     world: World,
@@ -66,6 +73,7 @@ pub(crate) async fn the_agent_goes_on_after_a_noise_and_signs_of_listening(
     hang_up(&world, &call).await
 }
 
+#[expect(clippy::print_stdout, reason = "the figure is part of the result")]
 pub(crate) async fn who_interrupts_the_agent_is_answered_and_the_rest_is_not_said(
     world: World,
 ) -> anyhow::Result<()> {
@@ -85,6 +93,16 @@ pub(crate) async fn who_interrupts_the_agent_is_answered_and_the_rest_is_not_sai
     ensure!(answer.ends_with(ANSWER), "the agent answered: {answer}");
     expect(&call, 0, &WorkerEvent::Pauses).await?;
     expect(&call, 0, &WorkerEvent::StoppedSpeaking).await?;
+    let leg = call.leg().await?;
+    let talked_over = leg.talked_over()?;
+    let [talked_over] = talked_over[..] else {
+        bail!("the agent was interrupted once, not {talked_over:?}");
+    };
+    println!("the phone heard the agent for {talked_over:?} over the person");
+    ensure!(
+        talked_over <= BARGE_IN + WAY,
+        "the agent went on for {talked_over:?}"
+    );
     let heard = world.transcribe(&call.leg().await?.heard).await?.join(" ");
     let (first, last) = (SENTENCES[0], SENTENCES[SENTENCES.len() - 1]);
     let share = |said| share_understood(said, &heard);
