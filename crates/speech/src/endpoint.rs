@@ -82,8 +82,10 @@ pub struct Endpointer {
     detector: Box<Detector>,
     noise: Noise,
     on: f32,
-    /// Less than one frame.
-    partial: Vec<i16>,
+    /// What is not judged yet: mostly less than one frame.
+    pending: Vec<i16>,
+    /// By what it will be judged.
+    pending_cleaned: Vec<i16>,
     hang: Duration,
     state: State,
 }
@@ -114,7 +116,8 @@ impl Default for Endpointer {
             detector: Detector::default_boxed(),
             noise: Noise::default(),
             on: ON,
-            partial: Vec::with_capacity(FRAME),
+            pending: Vec::with_capacity(FRAME),
+            pending_cleaned: Vec::with_capacity(FRAME),
             hang: HANG,
             state: State::quiet(),
         }
@@ -139,20 +142,35 @@ impl Endpointer {
 
     /// Takes the next audio, 16 kHz mono and of any length, and says what happened in it, in order.
     pub fn push(&mut self, pcm: &[i16]) -> Vec<Endpoint> {
+        self.push_cleaned(pcm, pcm)
+    }
+
+    /// The same, judged by `cleaned`: turns are found in that, and hold `pcm`.
+    ///
+    /// `cleaned` is what a [`crate::NoiseSuppressor`] makes of `pcm`, of which some may still be to come.
+    /// Its delay is not made up for: it makes each event as much later.
+    pub fn push_cleaned(&mut self, pcm: &[i16], cleaned: &[i16]) -> Vec<Endpoint> {
         let mut events = Vec::new();
-        self.partial.extend_from_slice(pcm);
-        let partial = mem::take(&mut self.partial);
-        let mut frames = partial.chunks_exact(FRAME);
-        for frame in frames.by_ref() {
-            let score = self.detector.predict_i16(frame);
-            let score = if self.noise.is_below(frame) {
+        self.pending.extend_from_slice(pcm);
+        self.pending_cleaned.extend_from_slice(cleaned);
+        let mut pending = mem::take(&mut self.pending);
+        let mut pending_cleaned = mem::take(&mut self.pending_cleaned);
+        let frames = pending.len().min(pending_cleaned.len()) / FRAME;
+        let both = pending
+            .chunks_exact(FRAME)
+            .zip(pending_cleaned.chunks_exact(FRAME));
+        for (frame, cleaned) in both {
+            let score = self.detector.predict_i16(cleaned);
+            let score = if self.noise.is_below(cleaned) {
                 score
             } else {
                 0.0
             };
             events.extend(self.judge(frame, score));
         }
-        self.partial.extend_from_slice(frames.remainder());
+        pending.drain(..frames * FRAME);
+        pending_cleaned.drain(..frames * FRAME);
+        (self.pending, self.pending_cleaned) = (pending, pending_cleaned);
         events
     }
 
