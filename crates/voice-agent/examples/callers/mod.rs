@@ -23,6 +23,7 @@ pub(crate) const VOICES: [Voice; 4] = [
 ];
 
 /// What the first and the second pass make of `heard`.
+#[allow(dead_code, reason = "each example uses its part")]
 pub(crate) fn recognise(heard: &Pcm) -> (String, String) {
     let samples = world::floats(heard);
     let text = |pass| transcribe(&samples, pass).text;
