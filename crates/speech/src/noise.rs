@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(whole.len(), noise.len());
         assert_eq!(suppress(&noise, BLOCK), whole);
         assert_eq!(suppress(&noise, 7), whole);
-        assert_eq!(suppress(&noise[..BLOCK - 1], BLOCK), []);
+        assert!(suppress(&noise[..BLOCK - 1], BLOCK).is_empty());
     }
 
     #[test]
