@@ -97,10 +97,14 @@ pub struct DialerSettings {
     pub default_region: Option<Region>,
 }
 
-/// Where the local speech models lie.
+/// What this machine does for speech.
 #[derive(Clone, Debug)]
 pub struct SpeechSettings {
+    /// Where the local models lie.
     pub models_dir: PathBuf,
+    /// Whether turns are found in audio without noise. Off by default: where people talk in the background, it does
+    /// more harm than good.
+    pub noise_suppression: bool,
 }
 
 /// A server that speaks OpenAI's chat completions protocol.
@@ -262,7 +266,11 @@ impl Settings for SpeechSettings {
                 reader.system("HOME").as_deref(),
             ),
         };
-        Some(Self { models_dir })
+        let noise_suppression = reader.optional("NOISE_SUPPRESSION", variables::switch);
+        Some(Self {
+            models_dir,
+            noise_suppression: noise_suppression.unwrap_or_default(),
+        })
     }
 }
 

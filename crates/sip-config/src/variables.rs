@@ -374,6 +374,16 @@ pub const VARIABLES: &[Variable] = &[
         optional: true,
     },
     Variable {
+        name: "NOISE_SUPPRESSION",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Whether turns are found in audio without its noise; for loud and steady noise, not for voices in the background (docs/speech.md)",
+        expected: "true or false",
+        needed_by: "voice-agent",
+        example: "false",
+        optional: true,
+    },
+    Variable {
         name: "OPENAI_API_KEY",
         aliases: &[],
         group: SPEECH,

@@ -9,7 +9,7 @@ use expect_test::{expect, expect_file};
 use secrecy::ExposeSecret as _;
 use sip_config::{
     AgentSettings, DialerSettings, Environment, LiveKitSettings, OutboundTrunkSettings,
-    SttSettings, TrunkSettings, TtsSettings, VARIABLES,
+    SpeechSettings, SttSettings, TrunkSettings, TtsSettings, VARIABLES,
 };
 use transfer_core::policy::Confirmation;
 
@@ -310,6 +310,21 @@ fn a_switch_is_true_or_false_and_nothing_else() {
         let error = confirmation(value).unwrap_err().to_string();
         assert!(error.contains("neither true nor false"), "{error}");
     }
+}
+
+#[test]
+fn noise_is_suppressed_only_where_somebody_wants_it() {
+    let noise_suppression = |value: &str| {
+        let value = value.to_owned();
+        Environment::from_fn(move |name| (name == "NOISE_SUPPRESSION").then(|| value.clone()))
+            .settings::<SpeechSettings>()
+            .map(|speech| speech.noise_suppression)
+    };
+    assert!(!noise_suppression("").unwrap());
+    assert!(!noise_suppression("False").unwrap());
+    assert!(noise_suppression("true").unwrap());
+    let error = noise_suppression("krisp").unwrap_err().to_string();
+    assert!(error.contains("NOISE_SUPPRESSION is wrong: it is neither true nor false"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use speech::{Endpointer, Pass};
+use speech::{Endpointer, NoiseSuppressor, Pass};
 use world::{PIPER, Voice, WHISPER, floats, telephone};
 
 const SENTENCES: [&str; 3] = [
@@ -97,6 +97,26 @@ fn main() {
     println!(
         "endpointing: {:.5} of real time",
         took.cpu.as_secs_f64() / 60.0
+    );
+
+    let mut seed = 1u32;
+    let noise: Vec<i16> = minute
+        .iter()
+        .map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 16) as i16 / 32
+        })
+        .collect();
+    let took = best_of(3, || {
+        let mut suppressor = NoiseSuppressor::default();
+        for frame in noise.chunks(160) {
+            suppressor.push(frame);
+        }
+    });
+    println!(
+        "noise suppression: {:.5} of real time, {:.0} times faster",
+        took.cpu.as_secs_f64() / 60.0,
+        60.0 / took.cpu.as_secs_f64()
     );
 }
 

@@ -108,8 +108,10 @@ pub struct Endpointer {
     noise: Noise,
     person: Person,
     on: f32,
-    /// Less than one frame.
-    partial: Vec<i16>,
+    /// What is not judged yet: mostly less than one frame.
+    pending: Vec<i16>,
+    /// By what it will be judged.
+    pending_cleaned: Vec<i16>,
     hang: Duration,
     state: State,
 }
@@ -141,7 +143,8 @@ impl Default for Endpointer {
             noise: Noise::default(),
             person: Person::default(),
             on: ON,
-            partial: Vec::with_capacity(FRAME),
+            pending: Vec::with_capacity(FRAME),
+            pending_cleaned: Vec::with_capacity(FRAME),
             hang: HANG,
             state: State::quiet(),
         }
@@ -166,13 +169,26 @@ impl Endpointer {
 
     /// Takes the next audio, 16 kHz mono and of any length, and says what happened in it, in order.
     pub fn push(&mut self, pcm: &[i16]) -> Vec<Endpoint> {
+        self.push_cleaned(pcm, pcm)
+    }
+
+    /// The same, judged by `cleaned`: turns are found in that, and hold `pcm`.
+    ///
+    /// `cleaned` is what a [`crate::NoiseSuppressor`] makes of `pcm`, of which some may still be to come.
+    /// Its delay is not made up for: it makes each event as much later.
+    pub fn push_cleaned(&mut self, pcm: &[i16], cleaned: &[i16]) -> Vec<Endpoint> {
         let mut events = Vec::new();
-        self.partial.extend_from_slice(pcm);
-        let partial = mem::take(&mut self.partial);
-        let mut frames = partial.chunks_exact(FRAME);
-        for frame in frames.by_ref() {
-            let score = self.detector.predict_i16(frame);
-            let power = power(frame);
+        self.pending.extend_from_slice(pcm);
+        self.pending_cleaned.extend_from_slice(cleaned);
+        let mut pending = mem::take(&mut self.pending);
+        let mut pending_cleaned = mem::take(&mut self.pending_cleaned);
+        let frames = pending.len().min(pending_cleaned.len()) / FRAME;
+        let both = pending
+            .chunks_exact(FRAME)
+            .zip(pending_cleaned.chunks_exact(FRAME));
+        for (frame, cleaned) in both {
+            let score = self.detector.predict_i16(cleaned);
+            let power = power(cleaned);
             let stands_out = self.noise.is_below(power);
             let may_speak = self.on < ON_OVER_AGENT;
             let is_near = self
@@ -181,7 +197,9 @@ impl Endpointer {
             let score = if stands_out && is_near { score } else { 0.0 };
             events.extend(self.judge(frame, score));
         }
-        self.partial.extend_from_slice(frames.remainder());
+        pending.drain(..frames * FRAME);
+        pending_cleaned.drain(..frames * FRAME);
+        (self.pending, self.pending_cleaned) = (pending, pending_cleaned);
         events
     }
 

@@ -36,12 +36,14 @@
 mod endpoint;
 mod lane;
 mod models;
+mod noise;
 mod pcm;
 mod piper;
 mod whisper;
 
 pub use endpoint::{Endpoint, Endpointer, HANG, MAX_TURN, NUMBER_HANG, PAUSE, Turn};
 pub use models::{LoadError, ModelsDir};
+pub use noise::NoiseSuppressor;
 pub use pcm::{HEARING_RATE, Pcm, StreamResampler, resample};
 pub use piper::{PhonemesError, Piper, SynthesizeError, clauses};
 pub use whisper::{Pass, TranscribeError, Transcript, Whisper};

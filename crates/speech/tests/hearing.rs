@@ -7,8 +7,8 @@
 )]
 mod world;
 
-use speech::{Endpoint, Endpointer, Pass, Pcm, resample};
-use world::{Voice, WHISPER, floats, telephone};
+use speech::{Endpoint, Endpointer, NoiseSuppressor, Pass, Pcm, resample};
+use world::{Voice, WHISPER, floats, telephone, words};
 
 const SLT: Voice = Voice::Flite("slt");
 const RMS: Voice = Voice::Flite("rms");
@@ -18,21 +18,6 @@ fn heard(voice: Voice, text: &str, pass: Pass) -> String {
     let pcm = telephone(&voice.say(text));
     let transcript = WHISPER.transcribe(&floats(&pcm), pass);
     transcript.expect("it transcribes").text
-}
-
-fn words(text: &str) -> String {
-    let plain: String = text
-        .chars()
-        .map(|c| {
-            if c.is_alphanumeric() || c == '\'' {
-                c
-            } else {
-                ' '
-            }
-        })
-        .collect();
-    let words: Vec<_> = plain.split_whitespace().map(str::to_lowercase).collect();
-    words.join(" ")
 }
 
 /// The digits of a text in which numbers are figures or single words.
@@ -185,6 +170,74 @@ fn clicks_and_line_noise_start_no_turn() {
     }
     let mut endpointer = Endpointer::default();
     assert!(endpointer.push(&line).is_empty());
+}
+
+#[test]
+fn noise_is_suppressed_and_the_voice_stays_where_it_is() {
+    for voice in [Voice::Joe, SLT, RMS] {
+        // It takes some seconds to know a noise.
+        let begin = 5 * 16_000;
+        let mut call = vec![0; begin];
+        let said = telephone(&voice.say("Please connect me to the sales team.")).samples;
+        call.extend(&said);
+        call.resize(call.len() + 16_000, 0);
+        // 15 dB under the voice.
+        let mut noise = Noise::at((level(&said) * 0.178 * 1.732) as i32);
+        let noisy: Vec<_> = call.iter().map(|sample| sample + noise.next()).collect();
+        let mut suppressor = NoiseSuppressor::default();
+        let clean: Vec<_> = noisy
+            .chunks(160)
+            .flat_map(|frame| suppressor.push(frame).to_vec())
+            .collect();
+
+        let decibels = |of: &[i16], to: &[i16]| 20.0 * (level(of) / level(to).max(0.1)).log10();
+        let before_it = begin - 16_000..begin;
+        let fallen = decibels(&noisy[before_it.clone()], &clean[before_it]);
+        assert!(fallen > 15.0, "{voice:?}: noise falls by {fallen} dB");
+        let delay = NoiseSuppressor::DELAY.as_millis() as usize * 16;
+        let during = begin..begin + said.len();
+        let voice_after = &clean[during.start + delay..during.end + delay];
+        let changed = decibels(voice_after, &call[during.clone()]);
+        assert!(changed.abs() < 3.0, "{voice:?}: it changes by {changed} dB");
+        // In step with what was said, and with nothing before or after.
+        let likeness = |shift: usize| {
+            let after = &clean[during.start + shift..during.end + shift];
+            let both = after.iter().zip(&call[during.clone()]);
+            both.map(|(&a, &b)| f64::from(a) * f64::from(b))
+                .sum::<f64>()
+        };
+        let best = (0..2 * delay).max_by(|a, b| likeness(*a).total_cmp(&likeness(*b)));
+        assert_eq!(best, Some(delay), "{voice:?}");
+    }
+}
+
+#[test]
+fn turns_that_are_found_without_noise_hold_what_came_over_the_line() {
+    let mut line = vec![0; 3 * 16_000];
+    line.extend(telephone(&Voice::Joe.say("Transfer me to a live agent.")).samples);
+    line.resize(line.len() + 2 * 16_000, 0);
+    let mut noise = Noise::at(200);
+    for sample in &mut line {
+        *sample += noise.next();
+    }
+    let mut suppressor = NoiseSuppressor::default();
+    let mut endpointer = Endpointer::default();
+    let events: Vec<_> = line
+        .chunks(160)
+        .flat_map(|frame| endpointer.push_cleaned(frame, suppressor.push(frame)))
+        .collect();
+    let [Endpoint::SpeechStarted, Endpoint::TurnEnded(turn)] = &events[..] else {
+        panic!("{} events", events.len())
+    };
+    assert!(
+        line.windows(turn.pcm.len()).any(|part| part == turn.pcm),
+        "the turn was changed"
+    );
+}
+
+/// Root mean square.
+fn level(pcm: &[i16]) -> f64 {
+    (pcm.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / pcm.len() as f64).sqrt()
 }
 
 /// White noise that is the same in every run.

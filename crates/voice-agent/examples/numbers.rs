@@ -6,22 +6,19 @@
 
 #![allow(clippy::print_stdout, reason = "the tables are the program's output")]
 
+#[path = "callers/aloud.rs"]
+mod aloud;
 mod callers;
 
 use std::{collections::BTreeMap, sync::Mutex};
 
+use aloud::{Tally, read_back, sayings};
 use audio_codec::{
     Decoder as _, Encoder as _,
     g722::{G722Decoder, G722Encoder},
 };
 use callers::{recognise, telephone, with_every_voice};
 use speech::{HEARING_RATE, Pcm, resample};
-use transfer_core::{PhoneNumber, Region};
-use voice_agent::conversation::{
-    Action, DialoguePolicy, Heard, PolicySettings, TransferRequest, has_number,
-};
-
-const ALOUD: &str = include_str!("../src/conversation/spoken_number/aloud.tsv");
 
 #[derive(Debug, Clone, Copy)]
 enum Codec {
@@ -58,58 +55,6 @@ impl Codec {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Saying {
-    style: &'static str,
-    region: Option<Region>,
-    number: &'static str,
-    text: &'static str,
-}
-
-fn sayings() -> Vec<Saying> {
-    let lines = ALOUD.lines().filter(|line| !line.starts_with('#'));
-    let sayings = lines.map(|line| {
-        let columns: Vec<_> = line.split('\t').collect();
-        let [style, region, number, text] = columns[..] else {
-            panic!("not four columns: {line}");
-        };
-        Saying {
-            style,
-            region: (region != "-").then(|| region.parse().expect("a region")),
-            number,
-            text,
-        }
-    });
-    sayings.collect()
-}
-
-#[derive(Default)]
-struct Tally {
-    right: u32,
-    wrong: u32,
-    asked_again: u32,
-}
-
-impl Tally {
-    fn count(&mut self, read_back: Option<&PhoneNumber>, wanted: &str) {
-        match read_back {
-            Some(number) if number.to_string() == wanted => self.right += 1,
-            Some(_) => self.wrong += 1,
-            None => self.asked_again += 1,
-        }
-    }
-
-    fn row(&self, name: &str) {
-        let Self {
-            right,
-            wrong,
-            asked_again,
-        } = self;
-        let all = right + wrong + asked_again;
-        println!("| {name} | {all} | {right} | {wrong} | {asked_again} |");
-    }
-}
-
 fn main() {
     let verbose = std::env::args().any(|argument| argument == "-v");
     let tallies = Mutex::new(BTreeMap::<(&str, String), Tally>::new());
@@ -143,27 +88,12 @@ fn main() {
             println!("| --- | --- | --- | --- | --- |");
             last = table;
         }
-        tally.row(&row);
-    }
-}
-
-/// The number that the agent reads back, if it does not ask again.
-fn read_back(first: &str, second: &str, region: Option<Region>) -> Option<PhoneNumber> {
-    let mut policy = DialoguePolicy::new(PolicySettings {
-        default_region: region,
-        ..PolicySettings::default()
-    });
-    let said = |first: &str, second: Option<&str>| Heard::Turn {
-        first: first.to_owned(),
-        second: second.map(str::to_owned),
-    };
-    policy.hear(said(first, has_number(first).then_some(second)));
-    match policy.hear(said("Yes.", None)).then {
-        Action::Transfer(TransferRequest::Number(number)) => Some(number),
-        Action::Transfer(TransferRequest::Default)
-        | Action::KeepNote { .. }
-        | Action::PressKeys(_)
-        | Action::Listen
-        | Action::HangUp => None,
+        let Tally {
+            right,
+            wrong,
+            asked_again,
+        } = tally;
+        let all = right + wrong + asked_again;
+        println!("| {row} | {all} | {right} | {wrong} | {asked_again} |");
     }
 }

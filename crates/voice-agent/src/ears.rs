@@ -22,7 +22,9 @@ use futures_util::{
     stream::FuturesOrdered,
 };
 use sip_config::DeepgramStt;
-use speech::{Endpoint, Endpointer, HANG, NUMBER_HANG, Pass, Transcript, Turn, Whisper};
+use speech::{
+    Endpoint, Endpointer, HANG, NUMBER_HANG, NoiseSuppressor, Pass, Transcript, Turn, Whisper,
+};
 use speech_cloud::{ListenError, Pause, Transcriber, listen::Words};
 use tokio::{
     join,
@@ -129,6 +131,7 @@ pub struct Ears {
     stt: Stt,
     /// Recognises what no vendor does, and numbers a second time.
     local: Option<LocalEars>,
+    noise_suppression: bool,
     attention: Attention,
 }
 
@@ -168,8 +171,15 @@ impl Ears {
         Self {
             stt,
             local,
+            noise_suppression: false,
             attention: Attention::default(),
         }
+    }
+
+    /// Whether to find turns in audio without noise; what is recognised is the audio as it came.
+    pub(crate) fn with_noise_suppression(mut self, noise_suppression: bool) -> Self {
+        self.noise_suppression = noise_suppression;
+        self
     }
 
     /// The handle by which these ears are told what to expect.
@@ -189,6 +199,7 @@ impl Ears {
         events: mpsc::Sender<EarEvent>,
     ) {
         let mut endpointer = Endpointer::default();
+        let mut suppressor = self.noise_suppression.then(NoiseSuppressor::default);
         let mut line = match &self.stt {
             Stt::Deepgram(settings, vendor) => Some(Line::new(
                 settings.clone(),
@@ -212,8 +223,12 @@ impl Ears {
                     if let Some(line) = &mut line {
                         line.hear(&frame, self.attention.agent.load(Relaxed));
                     }
+                    let noticed = match &mut suppressor {
+                        Some(suppressor) => endpointer.push_cleaned(&frame, suppressor.push(&frame)),
+                        None => endpointer.push(&frame),
+                    };
                     let mut out = Vec::new();
-                    for event in endpointer.push(&frame) {
+                    for event in noticed {
                         match event {
                             Endpoint::SpeechStarted => {
                                 over_agent = self.attention.allows_murmurs();
@@ -657,6 +672,17 @@ pub(crate) mod tests {
         assert!(*speech_ended > started + Duration::from_millis(1500));
         assert!(*transcribed >= *speech_ended + HANG);
         assert!(speech_ended.saturating_duration_since(*at) < Duration::from_millis(100));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_noise_the_same_is_heard() {
+        let ears = Ears::new(Stt::Local, Some(local())).with_noise_suppression(true);
+        let said = [(500, "Transfer me to a live agent.")];
+        let events = heard_by(ears, 1, &said).await;
+        let [.., EarEvent::Turn { first, .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(words(first), "transfer me to a live agent");
     }
 
     #[tokio::test(flavor = "multi_thread")]

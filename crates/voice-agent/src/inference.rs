@@ -22,6 +22,7 @@ use crate::{
 pub struct Speech {
     stt: Stt,
     local_ears: Option<LocalEars>,
+    noise_suppression: bool,
     tts: Option<(CloudVoice, Vendor)>,
     local_voice: Option<LocalVoice>,
     ready: Ready,
@@ -86,6 +87,7 @@ impl Speech {
                 whisper: Arc::new(whisper),
                 inference: inference.clone(),
             }),
+            noise_suppression: settings.speech.noise_suppression,
             tts,
             local_voice: piper.map(|piper| LocalVoice {
                 piper: Arc::new(piper),
@@ -144,6 +146,7 @@ impl Speech {
 
     pub fn ears(&self) -> Ears {
         Ears::new(self.stt.clone(), self.local_ears.clone())
+            .with_noise_suppression(self.noise_suppression)
     }
 }
 

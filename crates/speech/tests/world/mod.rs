@@ -68,12 +68,38 @@ fn flite(voice: &str, text: &str) -> Pcm {
 
 /// What is left of `pcm` after a G.711 call: 8 kHz, nothing below 300 Hz, mu-law; at 16 kHz again.
 pub fn telephone(pcm: &Pcm) -> Pcm {
+    through_mu_law(narrow_band(pcm))
+}
+
+/// The part of `pcm` that a telephone sends: 8 kHz, nothing below 300 Hz.
+pub fn narrow_band(pcm: &Pcm) -> Pcm {
     let mut narrow = resample(pcm, 8_000);
     high_pass(&mut narrow.samples);
+    narrow
+}
+
+/// What is left of `narrow`, 8 kHz, after G.711, at 16 kHz.
+pub fn through_mu_law(mut narrow: Pcm) -> Pcm {
     for sample in &mut narrow.samples {
         *sample = mu_law_round_trip(*sample);
     }
     resample(&narrow, HEARING_RATE)
+}
+
+/// The words of `text`, in small letters.
+pub fn words(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || c == '\'' {
+                c
+            } else {
+                ' '
+            }
+        })
+        .collect();
+    let words: Vec<_> = plain.split_whitespace().map(str::to_lowercase).collect();
+    words.join(" ")
 }
 
 pub fn floats(pcm: &Pcm) -> Vec<f32> {

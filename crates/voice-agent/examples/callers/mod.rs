@@ -10,9 +10,10 @@ mod world;
 
 use std::{sync::Mutex, thread::available_parallelism};
 
-use speech::{Pass, Pcm};
+use speech::{Pass, Pcm, Transcript};
 
-pub(crate) use self::world::{Voice, telephone};
+#[allow(unused_imports, reason = "each example uses its part")]
+pub(crate) use self::world::{Voice, narrow_band, telephone, through_mu_law, words};
 
 pub(crate) const VOICES: [Voice; 4] = [
     Voice::Joe,
@@ -22,15 +23,18 @@ pub(crate) const VOICES: [Voice; 4] = [
 ];
 
 /// What the first and the second pass make of `heard`.
+#[allow(dead_code, reason = "each example uses its part")]
 pub(crate) fn recognise(heard: &Pcm) -> (String, String) {
     let samples = world::floats(heard);
-    let transcribe = |pass| {
-        world::WHISPER
-            .transcribe(&samples, pass)
-            .expect("it transcribes")
-            .text
-    };
-    (transcribe(Pass::First), transcribe(Pass::Second))
+    let text = |pass| transcribe(&samples, pass).text;
+    (text(Pass::First), text(Pass::Second))
+}
+
+/// What Whisper makes of `samples`: 16 kHz, full scale being 1.
+pub(crate) fn transcribe(samples: &[f32], pass: Pass) -> Transcript {
+    world::WHISPER
+        .transcribe(samples, pass)
+        .expect("it transcribes")
 }
 
 /// Does `work` with every voice and each of `sayings`, as many at a time as there are cores.
