@@ -58,75 +58,22 @@ impl Speaker {
         LocalTrack::Audio(LocalAudioTrack::create_audio_track(name, source))
     }
 
-    /// Plays `first` and what comes until `clips` ends, and returns when the person has heard the last sample.
-    /// `delivery` says how far it is.
+    /// Begins to play `clips` as they come. `delivery` says how far it is.
     ///
     /// Falls silent at once while `paused` is true, and then goes on from the beginning of the clause, unless all was
-    /// heard. Cancel safe; call [`Self::stop`] after dropping it, or what is queued is still heard.
-    pub(crate) async fn play(
-        &self,
-        first: Option<Clip>,
-        mut clips: mpsc::Receiver<Clip>,
-        mut paused: watch::Receiver<bool>,
-        delivery: &watch::Sender<Delivery>,
-    ) {
-        let take = |clip: Clip| {
-            let pcm = resample(&clip.pcm, SPEAKING_RATE);
-            delivery.send_modify(|delivery| delivery.take(Clip { pcm, ..clip }));
-        };
-        if let Some(first) = first {
-            take(first);
-        }
-        let mut complete = false;
-        loop {
-            let (frame, played_at) = {
-                let delivery = delivery.borrow();
-                (delivery.next_frame(), delivery.played_at())
-            };
-            let advance = async {
-                if let Some(frame) = frame {
-                    self.capture(frame).await;
-                    Advance::Queued
-                } else if complete {
-                    let heard_at = played_at.unwrap_or_else(Instant::now) + WAY_TO_THE_EAR;
-                    sleep_until(heard_at.into()).await;
-                    Advance::Heard
-                } else {
-                    Advance::Came(clips.recv().await)
-                }
-            };
-            let advance = tokio::select! {
-                biased;
-                true = async { paused.wait_for(|paused| *paused).await.is_ok() } => Advance::Paused,
-                advance = advance => advance,
-            };
-            match advance {
-                Advance::Queued => {
-                    delivery.send_modify(|delivery| delivery.queued(Instant::now()));
-                }
-                Advance::Came(Some(clip)) => take(clip),
-                Advance::Came(None) => complete = true,
-                Advance::Heard => return,
-                Advance::Paused => {
-                    self.stop();
-                    // What is there says how long the words take of which some are said.
-                    complete |= loop {
-                        match clips.try_recv() {
-                            Ok(clip) => take(clip),
-                            Err(TryRecvError::Empty) => break false,
-                            Err(TryRecvError::Disconnected) => break true,
-                        }
-                    };
-                    delivery.send_modify(|delivery| delivery.pause(Instant::now()));
-                    if complete && delivery.borrow().next_frame().is_none() {
-                        sleep(WAY_TO_THE_EAR).await;
-                        return;
-                    }
-                    if paused.wait_for(|paused| !*paused).await.is_err() {
-                        return;
-                    }
-                }
-            }
+    /// heard. Call [`Self::stop`] after dropping it, or what is queued is still heard.
+    pub(crate) fn playing<'a>(
+        &'a self,
+        clips: mpsc::Receiver<Clip>,
+        paused: watch::Receiver<bool>,
+        delivery: &'a watch::Sender<Delivery>,
+    ) -> Playing<'a> {
+        Playing {
+            speaker: self,
+            clips,
+            paused,
+            delivery,
+            complete: false,
         }
     }
 
@@ -178,15 +125,104 @@ impl Speaker {
     }
 }
 
+/// An utterance that is being played: wait for what [`Playing::comes`], [`Playing::play`] it, and again.
+pub(crate) struct Playing<'a> {
+    speaker: &'a Speaker,
+    clips: mpsc::Receiver<Clip>,
+    paused: watch::Receiver<bool>,
+    delivery: &'a watch::Sender<Delivery>,
+    /// Whether all clips have come.
+    complete: bool,
+}
+
 /// What playing has come to.
 enum Advance {
     /// One more frame is on its way.
     Queued,
     /// The next clip, or their end.
     Came(Option<Clip>),
-    /// The person has heard the last sample.
+    /// The person has heard the last sample that has come.
     Heard,
     Paused,
+}
+
+impl Playing<'_> {
+    /// Waits for the next clip; false when there is none any more. Cancel safe.
+    pub(crate) async fn comes(&mut self) -> bool {
+        if self.complete {
+            return false;
+        }
+        let clip = self.clips.recv().await;
+        let comes = clip.is_some();
+        self.take(clip);
+        comes
+    }
+
+    /// Plays until the person has heard the last sample of all that came meanwhile. Cancel safe.
+    pub(crate) async fn play(&mut self) {
+        loop {
+            let (frame, played_at) = {
+                let delivery = self.delivery.borrow();
+                (delivery.next_frame(), delivery.played_at())
+            };
+            let heard_at = played_at.unwrap_or_else(Instant::now) + WAY_TO_THE_EAR;
+            let advance = async {
+                if let Some(frame) = frame {
+                    self.speaker.capture(frame).await;
+                    return Advance::Queued;
+                }
+                tokio::select! {
+                    biased;
+                    clip = self.clips.recv(), if !self.complete => Advance::Came(clip),
+                    () = sleep_until(heard_at.into()) => Advance::Heard,
+                }
+            };
+            let advance = tokio::select! {
+                biased;
+                true = async { self.paused.wait_for(|paused| *paused).await.is_ok() } => Advance::Paused,
+                advance = advance => advance,
+            };
+            match advance {
+                Advance::Queued => {
+                    self.delivery
+                        .send_modify(|delivery| delivery.queued(Instant::now()));
+                }
+                Advance::Came(clip) => self.take(clip),
+                Advance::Heard => return,
+                Advance::Paused => {
+                    self.speaker.stop();
+                    // What is there says how long the words take of which some are said.
+                    while !self.complete {
+                        match self.clips.try_recv() {
+                            Ok(clip) => self.take(Some(clip)),
+                            Err(TryRecvError::Empty) => break,
+                            Err(TryRecvError::Disconnected) => self.complete = true,
+                        }
+                    }
+                    self.delivery
+                        .send_modify(|delivery| delivery.pause(Instant::now()));
+                    if self.complete && self.delivery.borrow().next_frame().is_none() {
+                        sleep(WAY_TO_THE_EAR).await;
+                        return;
+                    }
+                    if self.paused.wait_for(|paused| !*paused).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next clip, or their end.
+    fn take(&mut self, clip: Option<Clip>) {
+        let Some(clip) = clip else {
+            self.complete = true;
+            return;
+        };
+        let pcm = resample(&clip.pcm, SPEAKING_RATE);
+        self.delivery
+            .send_modify(|delivery| delivery.take(Clip { pcm, ..clip }));
+    }
 }
 
 /// Listens to somebody's track until it ends: 10 ms frames of 16 kHz mono, whenever `attended` says so.
@@ -244,7 +280,10 @@ mod tests {
         let speaker = Speaker::new();
         let started = Instant::now();
         let playing = async {
-            speaker.play(None, played, paused, &delivered).await;
+            let mut playing = speaker.playing(played, paused, &delivered);
+            while playing.comes().await {
+                playing.play().await;
+            }
             started.elapsed()
         };
         let (took, ()) = tokio::join!(playing, meanwhile(pause));
@@ -259,6 +298,28 @@ mod tests {
         let (took, heard) = play(clips, async |_pause| {}).await;
         assert!(took >= Duration::from_millis(500) + WAY_TO_THE_EAR);
         assert_eq!(heard, "Words. Words.");
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_heard_before_the_rest_is_waited_for() {
+        let (to_play, played) = mpsc::channel(1);
+        let (_pause, paused) = watch::channel(false);
+        let (delivered, delivery) = watch::channel(Delivery::default());
+        let speaker = Speaker::new();
+        let mut playing = speaker.playing(played, paused, &delivered);
+        for said in ["Words.", "Words. Words."] {
+            to_play
+                .send(clip(speech(300, SPEAKING_RATE), SPEAKING_RATE))
+                .await
+                .unwrap();
+            assert!(playing.comes().await);
+            let began = Instant::now();
+            playing.play().await;
+            assert!(began.elapsed() >= Duration::from_millis(300));
+            assert_eq!(delivery.borrow().words(Instant::now()), said);
+        }
+        drop(to_play);
+        assert!(!playing.comes().await);
     }
 
     #[tokio::test]

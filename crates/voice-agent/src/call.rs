@@ -72,12 +72,12 @@ use self::{
 };
 use crate::{
     audio::Speaker,
-    conversation::{Brain, Done, Heard, expects_answer},
+    conversation::{Brain, Done, Mind, Told, expects_answer},
     delivery::Delivery,
     ears::{Attention, EarEvent, Ears},
     hold::chime,
     metrics::Metrics,
-    voice::{Ahead, Voice},
+    voice::{Ahead, Voice, Words},
 };
 
 /// What happens to a call before its state machine has taken it.
@@ -91,7 +91,7 @@ const FRAMES: usize = 100;
 /// Turns that wait for the state machine; the person makes one in some seconds.
 const EVENTS: usize = 8;
 
-/// Moments of turns that wait to be recorded; a turn has four.
+/// Moments of turns that wait to be recorded; each piece of an answer has two.
 const MOMENTS: usize = 16;
 
 /// Rows of keys that wait to be pressed; a turn has one.
@@ -260,6 +260,7 @@ pub(crate) async fn run(setup: Setup, end: CancellationToken) -> Outcome {
                 shell.call.handle(Instant::now(), input);
             }
             Some(event) = shell.heard.recv() => shell.hear(event),
+            Some(told) = shell.mind.told() => shell.told(told),
             Some(moment) = shell.moments.recv() => shell.happened(moment),
             Some(ended) = shell.tasks.join_next() => propagate_panic(ended),
             () = sleep_until_maybe(timeout) => shell.call.handle_timeout(Instant::now()),
@@ -296,7 +297,7 @@ struct Shell {
     latency: Latency,
     tell_moment: mpsc::Sender<Moment>,
     moments: mpsc::Receiver<Moment>,
-    thoughts: mpsc::Sender<Thought>,
+    mind: Mind,
     heard: mpsc::Receiver<EarEvent>,
     tell: mpsc::Sender<Input>,
     inputs: mpsc::Receiver<Input>,
@@ -310,6 +311,9 @@ struct Shell {
 
 /// An utterance on its way to the person.
 struct Speaking {
+    utterance: Utterance,
+    /// Takes its words; `None` when it has all of them.
+    words: Option<Words>,
     task: AbortHandle,
     paused: watch::Sender<bool>,
     delivery: watch::Receiver<Delivery>,
@@ -317,19 +321,11 @@ struct Speaking {
     to_caller: bool,
 }
 
-/// What the conversation is to think about.
-struct Thought {
-    /// What the agent has done since the thought before.
-    done: Vec<Done>,
-    heard: Heard,
-}
-
 impl Shell {
     fn start(setup: Setup) -> Self {
         let (tell, inputs) = mpsc::channel(INPUTS);
         let (frames, audible) = mpsc::channel(FRAMES);
         let (events, heard) = mpsc::channel(EVENTS);
-        let (thoughts, to_think) = mpsc::channel(1);
         let (leaving, left) = mpsc::channel(1);
         let (telling, told) = mpsc::channel(1);
         let (tell_moment, moments) = mpsc::channel(MOMENTS);
@@ -365,16 +361,8 @@ impl Shell {
         });
         let attention = setup.ears.attention();
         spawn(&mut tasks, setup.ears.listen(audible, events));
-        spawn(
-            &mut tasks,
-            think(
-                setup.brain,
-                to_think,
-                tell.clone(),
-                tell_moment.clone(),
-                attention.clone(),
-            ),
-        );
+        let (mind, thinks) = Mind::start(setup.brain);
+        spawn(&mut tasks, thinks);
         if let Some(text) = setup.call.behaviour.filler() {
             let (voice, text) = (setup.voice.clone(), text.to_owned());
             spawn(&mut tasks, async move {
@@ -405,7 +393,7 @@ impl Shell {
             moments,
             done: Vec::new(),
             presses,
-            thoughts,
+            mind,
             heard,
             tell,
             inputs,
@@ -423,13 +411,14 @@ impl Shell {
             Output::Think(heard) => {
                 self.latency.thinks();
                 self.conclude_speech();
-                let done = std::mem::take(&mut self.done);
-                if self.thoughts.try_send(Thought { done, heard }).is_err() {
-                    // The call thinks one thought at a time, and thinking ends with the call.
-                    warn!("thought lost");
-                }
+                self.mind.think(std::mem::take(&mut self.done), heard);
             }
             Output::Say(utterance, text) => self.say(utterance, text),
+            Output::Finish(utterance) => {
+                if let Some(speaking) = self.speaking_of(utterance) {
+                    speaking.words = None;
+                }
+            }
             Output::Fill(utterance) => self.fill(utterance),
             Output::StopSpeaking => {
                 self.stop_filling();
@@ -525,45 +514,84 @@ impl Shell {
     }
 
     fn say(&mut self, utterance: Utterance, text: String) {
-        self.conclude_speech();
         debug!(text, "says");
+        if let Some(speaking) = self.speaking_of(utterance) {
+            let expects_answer = expects_answer(&text);
+            if let Some(words) = &speaking.words {
+                words.add(text);
+            }
+            if expects_answer {
+                self.attention.expect_answer(true);
+            }
+            return;
+        }
+        self.conclude_speech();
         self.attention.expect_answer(expects_answer(&text));
         self.attention.agent_speaks(true);
         let (paused, pauses) = watch::channel(false);
         let (delivered, delivery) = watch::channel(Delivery::default());
-        let (voice, speaker, mouth) =
-            (self.voice.clone(), self.speaker.clone(), self.mouth.clone());
+        let has_words = clauses(&text).next().is_some();
+        let (words, audio) = self.voice.begin(text);
+        let (speaker, mouth) = (self.speaker.clone(), self.mouth.clone());
         let (attention, tell) = (self.attention.clone(), self.tell.clone());
         let moments = self.tell_moment.clone();
         let task = spawn(&mut self.tasks, async move {
-            let mut audio = voice.sentences(&text);
-            let Some(first) = audio.recv().await else {
+            let mut playing = speaker.playing(audio, pauses.clone(), &delivered);
+            let mut is_heard = false;
+            while playing.comes().await {
+                is_heard = true;
+                note(&moments, Moment::Made(Instant::now())).await;
+                let _mouth = mouth.lock().await;
+                attention.agent_speaks(!*pauses.borrow());
+                note(&moments, Moment::Sent(Instant::now())).await;
+                send(&tell, Input::Sounds(utterance)).await;
+                playing.play().await;
                 attention.agent_speaks(false);
-                let end = match clauses(&text).next() {
-                    None => Input::Spoke(utterance),
-                    Some(_) => {
-                        error!("there is no voice: an answer was not said");
-                        Input::Unspoken(utterance)
-                    }
-                };
-                return send(&tell, end).await;
+                send(&tell, Input::Underrun(utterance)).await;
+            }
+            let end = if is_heard || !has_words {
+                debug!(text = delivered.borrow().words(Instant::now()), "spoke");
+                Input::Spoke(utterance)
+            } else {
+                attention.agent_speaks(false);
+                error!("there is no voice: an answer was not said");
+                Input::Unspoken(utterance)
             };
-            note(&moments, Moment::Made(Instant::now())).await;
-            let _mouth = mouth.lock().await;
-            attention.agent_speaks(!*pauses.borrow());
-            note(&moments, Moment::Sent(Instant::now())).await;
-            send(&tell, Input::Sounds(utterance)).await;
-            speaker.play(Some(first), audio, pauses, &delivered).await;
-            attention.agent_speaks(false);
-            debug!(text, "spoke");
-            send(&tell, Input::Spoke(utterance)).await;
+            send(&tell, end).await;
         });
         self.speaking = Some(Speaking {
+            utterance,
+            words: Some(words),
             task,
             paused,
             delivery,
             to_caller: *self.audience.borrow() == Audience::Caller,
         });
+    }
+
+    /// The utterance, while it is on its way.
+    fn speaking_of(&mut self, utterance: Utterance) -> Option<&mut Speaking> {
+        let speaking = self.speaking.as_mut();
+        speaking.filter(|speaking| speaking.utterance == utterance)
+    }
+
+    /// Goes on with what comes of a thought.
+    fn told(&mut self, told: Told) {
+        let now = Instant::now();
+        let input = match told {
+            Told::FirstToken(at) => return self.happened(Moment::FirstToken(at)),
+            Told::Sentence(text) => Input::Sentence(text),
+            Told::Reply {
+                reply,
+                expects_number,
+                refused: _,
+            } => {
+                self.attention.expect_number(expects_number);
+                Input::Replied(reply)
+            }
+        };
+        self.happened(Moment::Answered(now));
+        self.call.handle(now, input);
     }
 
     fn fill(&mut self, utterance: Utterance) {
@@ -786,28 +814,6 @@ fn report(outcome: Outcome) {
         | Outcome::AnsweredByMachine { .. }
         | Outcome::RoomLost
         | Outcome::Terminated => {}
-    }
-}
-
-/// The conversation, one thought at a time, in the order in which they come.
-async fn think(
-    mut brain: Brain,
-    mut thoughts: mpsc::Receiver<Thought>,
-    tell: mpsc::Sender<Input>,
-    moments: mpsc::Sender<Moment>,
-    attention: Attention,
-) {
-    while let Some(Thought { done, heard }) = thoughts.recv().await {
-        for done in &done {
-            brain.did(done);
-        }
-        let reply = brain.hear(heard).await;
-        if let Some(at) = brain.first_token() {
-            note(&moments, Moment::FirstToken(at)).await;
-        }
-        note(&moments, Moment::Answered(Instant::now())).await;
-        attention.expect_number(brain.expects_number());
-        send(&tell, Input::Replied(reply)).await;
     }
 }
 

@@ -23,16 +23,19 @@ mod intent;
 mod keypad;
 mod keys;
 mod llm;
+mod mind;
 mod policy;
 mod read_back;
+mod sentences;
 mod spoken_number;
 
 use std::time::Instant;
 
+use tokio::sync::mpsc;
 use transfer_core::{Doubt, PhoneNumber, TransferFailure, policy::Refusal};
 
 use self::intent::Intent;
-pub(crate) use self::{answerer::Machine, spoken_number::has_whole_number};
+pub(crate) use self::{answerer::Machine, mind::Mind, spoken_number::has_whole_number};
 pub use self::{
     keypad::{Key, UnknownKey},
     keys::{Keys, ParseKeysError, Stroke},
@@ -129,13 +132,30 @@ pub(crate) fn consent(text: &str) -> Option<bool> {
     }
 }
 
-/// The answer to [`Heard`].
+/// The answer to [`Heard`], or the end of one whose first sentences were told already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// To be spoken before anything else happens.
     pub say: Option<String>,
-    /// To be done once that was spoken.
+    /// To be done once all was spoken.
     pub then: Action,
+}
+
+/// What comes of [`Heard`], in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A language model has begun its answer, at that time.
+    FirstToken(Instant),
+    /// The next sentence of an answer that is still being written.
+    Sentence(String),
+    /// The end of the answer, or all of it.
+    Reply {
+        reply: Reply,
+        /// Whether a phone number is likely to come next: listen longer, and twice.
+        expects_number: bool,
+        /// Whom the rules have refused to transfer to, and why.
+        refused: Option<(PhoneNumber, Refusal)>,
+    },
 }
 
 /// What follows what was said.
@@ -205,37 +225,50 @@ impl Brain {
         }
     }
 
-    /// Decides on the answer. Never fails: without its server, a model's brain answers by the rules.
+    /// Decides on the answer, and tells it as it comes. Never fails: without its server, a model's brain answers by
+    /// the rules.
     ///
-    /// Not cancel safe: a turn whose answer was not awaited is half remembered.
-    pub async fn hear(&mut self, heard: Heard) -> Reply {
-        match self {
-            Self::Rules(policy) => policy.hear(heard),
-            Self::Llm(brain) => brain.hear(heard).await,
-        }
+    /// When nobody listens to what is `told` any more, the answer is given up with its request. Cancel safe too: what
+    /// was heard is remembered either way, and what was said of the answer once [`Brain::did`] says so.
+    pub async fn hear(&mut self, heard: Heard, told: &mpsc::Sender<Told>) {
+        let reply = tokio::select! {
+            // First, so that what was heard is remembered.
+            biased;
+            reply = self.answer(heard, told) => reply,
+            () = told.closed() => return,
+        };
+        let end = Told::Reply {
+            reply,
+            expects_number: self.expects_number(),
+            refused: self.take_refusal(),
+        };
+        tell(told, end).await;
     }
 
-    /// When the model began the last answer, if it did.
-    pub fn first_token(&self) -> Option<Instant> {
+    async fn answer(&mut self, heard: Heard, told: &mpsc::Sender<Told>) -> Reply {
         match self {
-            Self::Rules(_) => None,
-            Self::Llm(brain) => brain.first_token(),
+            Self::Rules(policy) => policy.hear(heard),
+            Self::Llm(brain) => brain.hear(heard, told).await,
         }
     }
 
     /// Returns whom the rules have refused to transfer to in the last answer, and why, once.
-    pub(crate) fn take_refusal(&mut self) -> Option<(PhoneNumber, Refusal)> {
+    fn take_refusal(&mut self) -> Option<(PhoneNumber, Refusal)> {
         match self {
             Self::Rules(policy) => policy.take_refusal(),
             Self::Llm(brain) => brain.take_refusal(),
         }
     }
 
-    /// Whether a phone number is likely to come next: listen longer, and twice.
-    pub fn expects_number(&self) -> bool {
+    fn expects_number(&self) -> bool {
         match self {
             Self::Rules(policy) => policy.expects_number(),
             Self::Llm(brain) => brain.expects_number(),
         }
     }
+}
+
+/// Nobody who has stopped listening is told anything.
+async fn tell(told: &mpsc::Sender<Told>, news: Told) {
+    told.send(news).await.ok();
 }

@@ -25,7 +25,8 @@ pub trait Tool: Send + Sync {
     /// Does it, and returns what the model is told.
     ///
     /// The model made up `arguments`: they may be anything. An error is told to the model too, and is in the log. The
-    /// person waits meanwhile; what takes longer than 3 s is given up.
+    /// person waits meanwhile; what takes longer than 3 s is given up, and so is an answer that the person interrupts:
+    /// the future is dropped.
     fn call(&self, arguments: Value) -> BoxFuture<'_, anyhow::Result<String>>;
 }
 

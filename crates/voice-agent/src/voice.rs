@@ -13,9 +13,12 @@ use std::{
 use speech::{Pcm, Piper, StreamResampler, clauses};
 use speech_cloud::{CloudVoice, SpeakError};
 use tokio::sync::mpsc;
-use tracing::{Instrument as _, Span, debug, error};
+use tracing::{Instrument as _, Span, debug, error, warn};
 
 use crate::{audio::SPEAKING_RATE, delivery::Clip, inference::Inference, vendor::Vendor};
+
+/// Sentences that wait to be spoken: more than a language model may write in one answer.
+const SENTENCES: usize = 64;
 
 /// Clauses that are made ahead of the one that is being played.
 const AHEAD: usize = 2;
@@ -59,6 +62,9 @@ pub struct Voice {
 #[derive(Clone, Default)]
 pub(crate) struct Ready(Arc<Mutex<Option<(String, Ahead)>>>);
 
+/// Takes the words of an utterance. It has all of them when this is dropped.
+pub(crate) struct Words(mpsc::Sender<String>);
+
 /// Audio in the order in which it is played.
 pub(crate) type Ahead = Arc<[Pcm]>;
 
@@ -80,6 +86,13 @@ pub(crate) struct LocalVoice {
 
 /// Nobody listens any more.
 struct Gone;
+
+/// What a vendor has said of some clauses.
+struct Said {
+    /// How many need not be said any more.
+    clauses: usize,
+    is_broken_off: bool,
+}
 
 /// How far a sentence came that its vendor did not bring to an end.
 struct BrokenOff {
@@ -109,7 +122,9 @@ impl Voice {
         if let Some(clip) = self.ready.get(text) {
             return Some(clip);
         }
-        let clauses = clauses(text).map(str::to_owned).collect();
+        let (say, texts) = mpsc::channel(1);
+        say.send(text.to_owned()).await.ok();
+        drop(say);
         let (audio, mut made) = mpsc::channel(PIECES_AHEAD);
         let collect = async {
             let mut clip = Vec::new();
@@ -118,7 +133,7 @@ impl Voice {
             }
             clip
         };
-        let (speaker, clip) = tokio::join!(self.speak(clauses, audio), collect);
+        let (speaker, clip) = tokio::join!(self.speak(texts, audio), collect);
         if clip.is_empty() {
             return None;
         }
@@ -129,92 +144,122 @@ impl Voice {
         Some(clip)
     }
 
-    /// Speaks a text, the pauses between its clauses included.
+    /// Begins to speak an utterance: `text`, and what is added to its words, each of whole sentences, with the pauses
+    /// between clauses.
     ///
     /// The first audio comes after a tenth of a second from the local voice and when a vendor has it, the rest
     /// while it plays. Pieces are as long as they come, from a vendor in whole frames of 10 ms of 48 kHz.
-    /// Dropping the receiver ends the work. What cannot be spoken is logged and left out.
-    pub(crate) fn sentences(&self, text: &str) -> mpsc::Receiver<Clip> {
+    /// Dropping the receiver ends the work. What cannot be spoken is logged and left out; when nobody can speak at all
+    /// the audio ends before the words.
+    pub(crate) fn begin(&self, text: String) -> (Words, mpsc::Receiver<Clip>) {
+        let (words, texts) = mpsc::channel(SENTENCES);
+        let words = Words(words);
+        words.add(text);
         let ahead = match &self.vendor {
             Some(_) => PIECES_AHEAD,
             None => AHEAD,
         };
         let (audio, receiver) = mpsc::channel(ahead);
-        let clauses: Vec<String> = clauses(text).map(str::to_owned).collect();
         let voice = self.clone();
         let speak = async move {
             // That nobody listens any more is no news to whoever stopped listening.
-            voice.speak(clauses, audio).await.ok();
+            voice.speak(texts, audio).await.ok();
         };
         tokio::spawn(speak.instrument(Span::current()));
-        receiver
+        (words, receiver)
     }
 
     async fn speak(
         &self,
-        clauses: Vec<String>,
+        mut texts: mpsc::Receiver<String>,
         audio: mpsc::Sender<Clip>,
     ) -> Result<Speaker, Gone> {
-        let said = match &self.vendor {
-            Some((voice, vendor)) if self.local.is_none() || vendor.is_worth_asking() => {
-                tokio::select! {
-                    said = self.speak_by_vendor(voice, vendor, &clauses, &audio) => said?,
-                    () = audio.closed() => return Err(Gone),
-                }
-            }
-            Some(_) | None => 0,
-        };
-        let mut speaker = match self.vendor.is_none() || said == clauses.len() {
+        let is_asked = |vendor: &Vendor| self.local.is_none() || vendor.is_worth_asking();
+        let mut vendor = self.vendor.as_ref().filter(|(_, vendor)| is_asked(vendor));
+        let mut speaker = match self.vendor.is_some() == vendor.is_some() {
             true => Speaker::Chosen,
             false => Speaker::StandIn,
         };
-        let Some(local) = &self.local else {
-            return Ok(speaker);
-        };
-        for clause in clauses.into_iter().skip(said) {
-            match local.clause(clause.clone()).await {
-                Some(pcm) => {
-                    let clip = Clip {
-                        pcm,
-                        begins: Some(clause),
-                        ends: true,
-                    };
-                    audio.send(clip).await.map_err(|_| Gone)?;
+        let (mut is_first, mut is_heard) = (true, false);
+        loop {
+            let text = tokio::select! {
+                text = texts.recv() => text,
+                () = audio.closed() => return Err(Gone),
+            };
+            let Some(text) = text else {
+                return Ok(speaker);
+            };
+            let mut clauses: Vec<String> = clauses(&text).map(str::to_owned).collect();
+            if let Some((voice, by)) = vendor {
+                let said = tokio::select! {
+                    said = self.speak_by_vendor(voice, by, &clauses, is_first, &audio) => said?,
+                    () = audio.closed() => return Err(Gone),
+                };
+                clauses.drain(..said.clauses);
+                is_heard |= said.clauses > 0;
+                if said.is_broken_off {
+                    // Who stands in says the rest, also where the vendor would do.
+                    (vendor, speaker) = (None, Speaker::StandIn);
                 }
-                None => speaker = Speaker::StandIn,
+            }
+            is_first = false;
+            let Some(local) = &self.local else {
+                if speaker == Speaker::StandIn && !is_heard {
+                    return Ok(speaker);
+                }
+                continue;
+            };
+            for clause in clauses {
+                match local.clause(clause.clone()).await {
+                    Some(pcm) => {
+                        let clip = Clip {
+                            pcm,
+                            begins: Some(clause),
+                            ends: true,
+                        };
+                        audio.send(clip).await.map_err(|_| Gone)?;
+                    }
+                    None => speaker = Speaker::StandIn,
+                }
             }
         }
-        Ok(speaker)
     }
 
-    /// Returns how many of the clauses need not be said any more.
+    /// `is_first`: nothing was said before these clauses.
     async fn speak_by_vendor(
         &self,
         voice: &CloudVoice,
         vendor: &Vendor,
         clauses: &[String],
+        is_first: bool,
         audio: &mpsc::Sender<Clip>,
-    ) -> Result<usize, Gone> {
+    ) -> Result<Said, Gone> {
         let (patience, consequence) = match &self.local {
             Some(_) => (PATIENCE, "the local voice goes on"),
             None => (LONG_PATIENCE, "nobody can stand in, the rest is not said"),
         };
         for sentence in sentences(clauses) {
             let text = clauses[sentence.clone()].join(" ");
-            let patience = match sentence.start {
-                0 => patience,
-                _ => patience.min(LATER_PATIENCE),
+            let patience = match is_first && sentence.start == 0 {
+                true => patience,
+                false => patience.min(LATER_PATIENCE),
             };
             match say(voice, &text, patience, audio).await? {
                 Ok(()) => vendor.succeeded(),
                 Err(BrokenOff { error, heard }) => {
                     let pause = error.pause();
                     vendor.failed(error, pause, consequence);
-                    return Ok(sentence.start + begun(&clauses[sentence], heard));
+                    return Ok(Said {
+                        clauses: sentence.start + begun(&clauses[sentence], heard),
+                        is_broken_off: true,
+                    });
                 }
             }
         }
-        Ok(clauses.len())
+        Ok(Said {
+            clauses: clauses.len(),
+            is_broken_off: false,
+        })
     }
 }
 
@@ -306,6 +351,15 @@ fn begun(clauses: &[String], heard: Duration) -> usize {
         .count()
 }
 
+impl Words {
+    /// Adds whole sentences.
+    pub(crate) fn add(&self, text: String) {
+        if self.0.try_send(text).is_err() {
+            warn!("the voice is gone or far behind: a sentence is not said");
+        }
+    }
+}
+
 impl Ready {
     fn get(&self, text: &str) -> Option<Ahead> {
         let ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -364,15 +418,21 @@ mod tests {
         (voice, Vendor::new("OpenAI"))
     }
 
+    /// The audio of a whole text.
+    fn sentences(voice: &Voice, text: &str) -> mpsc::Receiver<Clip> {
+        let (_, audio) = voice.begin(text.to_owned());
+        audio
+    }
+
     /// What was said: the vendor's tone in milliseconds, and the clauses of the local voice.
     #[derive(Debug, PartialEq)]
-    struct Said {
+    struct Sounds {
         tone_ms: usize,
         clauses: usize,
     }
 
-    async fn said(voice: &Voice, text: &str) -> Said {
-        let mut audio = voice.sentences(text);
+    async fn said(voice: &Voice, text: &str) -> Sounds {
+        let mut audio = sentences(voice, text);
         let (mut tone, mut clauses) = (0, 0);
         while let Some(Clip { pcm, .. }) = audio.recv().await {
             if pcm.sample_rate == SPEAKING_RATE {
@@ -387,7 +447,7 @@ mod tests {
                 clauses += 1;
             }
         }
-        Said {
+        Sounds {
             tone_ms: tone / 48,
             clauses,
         }
@@ -412,8 +472,10 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_text_comes_clause_by_clause_with_its_pauses() {
-        let mut audio =
-            Voice::new(None, Some(local())).sentences("Sure, one moment please. Goodbye.");
+        let mut audio = sentences(
+            &Voice::new(None, Some(local())),
+            "Sure, one moment please. Goodbye.",
+        );
         let (mut words, mut clauses) = (Vec::new(), Vec::new());
         while let Some(Clip { pcm, begins, ends }) = audio.recv().await {
             assert!(ends);
@@ -432,11 +494,32 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_text_is_said_before_the_next_one_is_there_and_by_who_said_the_first() {
+        let server = Server::start(|request| match request.json()["input"].as_str().unwrap() {
+            "Hello." => Answer::refused(500),
+            _ => Answer::Stream(tone(700)),
+        })
+        .await;
+        let voice = Voice::new(Some(by(&server)), Some(local()));
+        let (words, mut audio) = voice.begin("Hello.".to_owned());
+        let begins = |clip: Option<Clip>| clip.and_then(|clip| clip.begins);
+        assert_eq!(begins(audio.recv().await).as_deref(), Some("Hello."));
+        words.add("How can I help?".to_owned());
+        assert_eq!(
+            begins(audio.recv().await).as_deref(),
+            Some("How can I help?")
+        );
+        drop(words);
+        assert_eq!(audio.recv().await, None);
+        assert_eq!(asked(&server), ["Hello."]);
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn nothing_to_say_is_no_audio() {
         let voice = Voice::new(None, Some(local()));
-        assert_eq!(voice.sentences("").recv().await, None);
-        assert_eq!(voice.sentences(" ... ").recv().await, None);
+        assert_eq!(sentences(&voice, "").recv().await, None);
+        assert_eq!(sentences(&voice, " ... ").recv().await, None);
     }
 
     #[tokio::test]
@@ -465,7 +548,7 @@ mod tests {
                 let said = said(&voice, "Sure, one moment. Goodbye.").await;
                 assert_eq!(
                     said,
-                    Said {
+                    Sounds {
                         tone_ms: 0,
                         clauses: 3
                     },
@@ -481,7 +564,7 @@ mod tests {
         let server = Server::always(Answer::Silent).await;
         let voice = Voice::new(Some(by(&server)), Some(local()));
         let before = tokio::time::Instant::now();
-        let mut audio = voice.sentences("One moment please.");
+        let mut audio = sentences(&voice, "One moment please.");
         let Clip { pcm, .. } = audio.recv().await.unwrap();
         assert!(
             pcm.samples
@@ -552,7 +635,7 @@ mod tests {
         })
         .await;
         let voice = Voice::new(Some(by(&server)), None);
-        let mut audio = voice.sentences("Hello. How can I help?");
+        let mut audio = sentences(&voice, "Hello. How can I help?");
         assert!(audio.recv().await.is_some());
         let before = tokio::time::Instant::now();
         while audio.recv().await.is_some() {}
@@ -571,7 +654,7 @@ mod tests {
             let said = said(&voice, "Hello. Goodbye.").await;
             assert_eq!(
                 said,
-                Said {
+                Sounds {
                     tone_ms: 0,
                     clauses: 0
                 }
@@ -584,7 +667,7 @@ mod tests {
     async fn who_stops_listening_ends_the_request() {
         let server = Server::always(Answer::Stall(tone(500))).await;
         let voice = Voice::new(Some(by(&server)), Some(local()));
-        let mut audio = voice.sentences("Hello. Goodbye.");
+        let mut audio = sentences(&voice, "Hello. Goodbye.");
         assert!(audio.recv().await.is_some());
         drop(audio);
         assert_eq!(asked(&server), ["Hello."]);

@@ -659,6 +659,41 @@ fn read_wav(path: &Path) -> Pcm {
 }
 
 #[test]
+fn a_model_is_heard_sentence_by_sentence_and_its_transfer_comes_after_them() {
+    let piece = |delta: &str, finish: &str| {
+        format!(
+            r#"data: {{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"finish_reason":{finish},"delta":{delta}}}]}}"#
+        ) + "\n\n"
+    };
+    let call = r#"{"tool_calls":[{"index":0,"id":"1","type":"function","function":{"name":"transfer_call","arguments":"{}"}}]}"#;
+    let events = piece(r#"{"content":"That is a pity, indeed. Somebody "}"#, "null")
+        + &piece(r#"{"content":"can help you. "}"#, "null")
+        + &piece(call, "\"tool_calls\"")
+        + "data: [DONE]\n\n";
+    let answer = Answer::Typed("text/event-stream", events.into_bytes());
+    let runtime = Runtime::new().unwrap();
+    let server = runtime.block_on(Vendor::always(answer));
+    let output = talk(
+        &[
+            DEFAULT,
+            DOMAIN,
+            ("OPENAI_API_KEY", "a-secret"),
+            ("OPENAI_BASE_URL", server.account.base_url.as_str()),
+        ],
+        &[],
+        "My parcel is broken, and I am sad.\n",
+    );
+    let (shown, log) = (text(&output.stdout), text(&output.stderr));
+    let expected = "agent   That is a pity, indeed.
+agent   Somebody can help you.
+policy  +1********34 allowed: default number
+agent   Sure, I am transferring you now. One moment please.
+wire    > REFER, Refer-To: <sip:+1********34@sip.example.net>
+";
+    assert!(shown.contains(expected), "{shown}\n{log}");
+}
+
+#[test]
 fn keys_that_a_model_presses_are_shown() {
     let call = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"finish_reason":"tool_calls","delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"send_dtmf","arguments":"{\"digits\":\"12w#\"}"}}]}}]}"#;
     let events = format!("data: {call}\n\ndata: [DONE]\n\n");

@@ -15,8 +15,9 @@ use loopback::{Answer, Request, Vendor};
 use opening_hours::OpeningHours;
 use serde_json::{Value, json};
 use sip_config::LlmSettings;
+use tokio::sync::mpsc;
 use voice_agent::{
-    conversation::{Brain, Heard, LanguageModel, PolicySettings},
+    conversation::{Brain, Heard, LanguageModel, PolicySettings, Told},
     tool::Tool as _,
 };
 
@@ -43,13 +44,19 @@ async fn a_model_looks_the_opening_hours_up_and_tells_them() {
     let model = LanguageModel::new(&settings).with_tools(vec![Arc::new(OpeningHours)]);
     let mut brain = Brain::new(Some(model), PolicySettings::default());
 
-    let reply = brain
-        .hear(Heard::Turn {
-            first: "Are you open on Saturday?".to_owned(),
-            second: None,
-        })
-        .await;
+    let question = Heard::Turn {
+        first: "Are you open on Saturday?".to_owned(),
+        second: None,
+    };
+    let (to, mut told) = mpsc::channel(8);
+    brain.hear(question, &to).await;
 
+    let Some(Told::FirstToken(_)) = told.recv().await else {
+        panic!("the model answers");
+    };
+    let Some(Told::Reply { reply, .. }) = told.recv().await else {
+        panic!("one sentence is the whole answer");
+    };
     let said = reply.say.as_deref();
     assert_eq!(said, Some("On Saturday we are open from ten to two."));
     let requests: Vec<_> = server.requests().iter().map(Request::json).collect();

@@ -101,6 +101,10 @@ pub(crate) async fn no_model_that_fails_leaves_dead_air(world: World) -> anyhow:
         ("the model drips", works.chat(Conduct::Drips)),
         ("the model stalls", works.chat(Conduct::Stalls)),
         ("the model breaks off", works.chat(Conduct::Breaks)),
+        (
+            "the model stalls after a sentence",
+            works.chat(Conduct::StallsLate),
+        ),
     ];
     expect_no_dead_air(world, &faults).await
 }
@@ -318,6 +322,8 @@ enum Conduct {
     Silent,
     /// Begins the answer and falls silent.
     Stalls,
+    /// The same after the first sentence.
+    StallsLate,
     /// Answers a word in a second, for ever.
     Drips,
     /// Begins the answer and closes the connection.
@@ -478,7 +484,9 @@ async fn respond(
 ) -> anyhow::Result<()> {
     let sent = match conduct {
         Conduct::Works => body,
-        Conduct::Stalls | Conduct::Drips | Conduct::Breaks => &body[..body.len() / 4],
+        Conduct::Stalls | Conduct::StallsLate | Conduct::Drips | Conduct::Breaks => {
+            &body[..body.len() / 4]
+        }
         Conduct::Silent => return std::future::pending().await,
         Conduct::Gone => return Ok(()),
         Conduct::Refuses => {
@@ -491,7 +499,7 @@ async fn respond(
         "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(&[head.as_bytes(), sent].concat()).await?;
-    if let Conduct::Stalls | Conduct::Drips = conduct {
+    if let Conduct::Stalls | Conduct::StallsLate | Conduct::Drips = conduct {
         return std::future::pending().await;
     }
     Ok(())
@@ -523,6 +531,11 @@ async fn chat(stream: &mut BufReader<TcpStream>, conduct: Conduct) -> anyhow::Re
             stream.flush().await?;
             sleep(Duration::from_secs(1)).await;
         },
+        Conduct::StallsLate => {
+            let begun = format!("{ANSWER} And");
+            stream.write_all(words(&begun).as_bytes()).await?;
+            return std::future::pending().await;
+        }
         Conduct::Stalls | Conduct::Breaks => {
             stream.write_all(words("We are").as_bytes()).await?;
             if conduct == Conduct::Stalls {

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     behaviour::Behaviour,
     conversation::{
-        Action, DialoguePolicy, LanguageModel, LlmBrain, PolicySettings, Reply, TransferRequest,
+        Action, DialoguePolicy, Heard, LanguageModel, LlmBrain, PolicySettings, Reply,
+        TransferRequest,
     },
 };
 
@@ -212,6 +213,7 @@ impl Operator {
                 | Output::KeepNote { .. }
                 | Output::Think(_)
                 | Output::Say(..)
+                | Output::Finish(_)
                 | Output::Fill(_)
                 | Output::StopSpeaking
                 | Output::PauseSpeaking

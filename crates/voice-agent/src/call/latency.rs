@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub(super) enum Moment {
     /// The language model's first word or tool.
     FirstToken(Instant),
-    /// The answer is complete: the model's, or that of the rules.
+    /// The first sentence of the answer is there to be said: the model's, or the whole answer of the rules.
     Answered(Instant),
     /// The voice has made the first audio of the answer.
     Made(Instant),
@@ -26,9 +26,9 @@ pub(super) struct TurnLatency {
     pub(super) transcription_delay: Duration,
     /// From the words to the model's first token; `None` when the rules answered.
     pub(super) ttft: Option<Duration>,
-    /// From the words to the whole answer.
+    /// From the words to the first sentence of the answer.
     pub(super) answer: Duration,
-    /// From the answer to its first audio.
+    /// From that sentence to its first audio.
     pub(super) ttfb: Duration,
     /// From the first audio to the room: a filler is said to its end.
     pub(super) queued: Duration,
@@ -91,7 +91,9 @@ impl Latency {
         let turn = self.turn.as_mut()?;
         match moment {
             Moment::FirstToken(at) => turn.first_token = Some(at),
-            Moment::Answered(at) => turn.answered = Some(at),
+            Moment::Answered(at) => {
+                turn.answered.get_or_insert(at);
+            }
             Moment::Made(at) => turn.made = Some(at),
             Moment::Sent(at) => {
                 let record = turn.sent(at, self.fillers)?;
@@ -204,6 +206,21 @@ mod tests {
         assert_eq!(latency.happened(Moment::Made(now)), None);
         assert_eq!(latency.happened(Moment::Sent(now)), None);
         assert_eq!(latency.turns(), 1);
+    }
+
+    #[test]
+    fn an_answer_is_there_with_its_first_sentence() {
+        let (mut latency, now) = (Latency::default(), Instant::now());
+        latency.heard(now, now);
+        for moment in [
+            Moment::Answered(now + MS),
+            Moment::Made(now + 2 * MS),
+            Moment::Answered(now + 3 * MS),
+        ] {
+            assert_eq!(latency.happened(moment), None);
+        }
+        let record = latency.happened(Moment::Sent(now + 5 * MS)).unwrap();
+        assert_eq!((record.answer, record.ttfb), (MS, MS));
     }
 
     #[test]

@@ -57,8 +57,10 @@ impl Progress {
             | Input::SpeechEnded { .. }
             | Input::Unrecognised
             | Input::Turn { .. }
+            | Input::Sentence(_)
             | Input::Replied(_)
             | Input::Sounds(_)
+            | Input::Underrun(_)
             | Input::Spoke(_)
             | Input::Unspoken(_)
             | Input::Noted { .. }
@@ -85,6 +87,7 @@ impl Progress {
             | Output::KeepNote { .. }
             | Output::Think(_)
             | Output::Say(..)
+            | Output::Finish(_)
             | Output::Fill(_)
             | Output::StopSpeaking
             | Output::PauseSpeaking

@@ -141,11 +141,15 @@ pub(crate) enum Input {
         first: String,
         second: Option<String>,
     },
-    /// The result of [`Output::Think`].
+    /// The next sentence of the answer to [`Output::Think`], which is still being written.
+    Sentence(String),
+    /// The end of that answer, or all of it.
     Replied(Reply),
-    /// The first audio of [`Output::Say`] goes to the room.
+    /// The first audio of [`Output::Say`] goes to the room, or the first after an underrun.
     Sounds(Utterance),
-    /// The utterance of [`Output::Say`] or [`Output::Fill`] was played to its last sample.
+    /// All that has come of the utterance was heard, and it is not finished.
+    Underrun(Utterance),
+    /// The finished utterance of [`Output::Say`], or that of [`Output::Fill`], was played to its last sample.
     Spoke(Utterance),
     /// There is no voice for [`Output::Say`]: it is over, and nothing was heard.
     Unspoken(Utterance),
@@ -179,9 +183,12 @@ pub(crate) struct Utterance(pub u32);
 pub(crate) enum Output {
     /// Dial the callee, unless the callee is in the room.
     Dial,
-    /// Let the conversation answer.
+    /// Let the conversation answer. The answer to what it thought about before is not wanted any more.
     Think(Heard),
+    /// Say the first words of an utterance, or more of them after what was said of it before.
     Say(Utterance, String),
+    /// The utterance has all its words.
+    Finish(Utterance),
     /// Play the filler, before whatever else is said.
     Fill(Utterance),
     /// Ends what is being said, the filler included.
@@ -312,7 +319,8 @@ struct Speech {
     expects_answer: bool,
     /// What the person began to say over it and is not known yet.
     turns: u32,
-    then: Next,
+    /// `None` while the conversation is still writing what is said.
+    then: Option<Next>,
 }
 
 /// An [`Action`] that may be done.
@@ -329,6 +337,8 @@ enum Next {
         message: Option<String>,
     },
     PressKeys(Keys),
+    /// The transfer that was announced is not to be: the conversation says why.
+    Refuse(TransferFailure),
     /// A call screener has been answered: a person decides.
     AwaitPerson,
     /// The message is in the voicemail box.
@@ -370,6 +380,8 @@ pub(crate) struct Call {
     entering: bool,
     /// What came while the conversation was thinking: all keys, and the latest turn.
     waiting: VecDeque<Heard>,
+    /// Sentences that are not said before the answer is complete.
+    held_back: Option<String>,
     /// Whom the caller was to reach by the last transfer.
     wanted: Option<PhoneNumber>,
     /// Why that transfer failed, all that stood in included.
@@ -407,6 +419,7 @@ impl Call {
             request: String::new(),
             entering: false,
             waiting: VecDeque::new(),
+            held_back: None,
             wanted: None,
             failure: None,
             no_transfer_before: None,
@@ -512,10 +525,14 @@ impl Call {
             Input::SpeechEnded { at } => self.speech_ended(now, at),
             Input::Unrecognised => self.unrecognised(now),
             Input::Turn { first, second } => self.turn(now, first, second),
+            Input::Sentence(text) => self.sentence(now, text),
             Input::Replied(reply) => self.replied(now, reply),
             Input::Sounds(utterance) => {
                 self.sounding = Some(utterance);
                 self.unspoken = 0;
+            }
+            Input::Underrun(utterance) => {
+                self.sounding.take_if(|sounding| *sounding == utterance);
             }
             Input::Spoke(spoken) => self.spoke(now, spoken),
             Input::Unspoken(utterance) => self.unspoken(now, utterance),
@@ -616,7 +633,7 @@ impl Call {
             Phase::HandingOver(_) => self.hand_over(now, |handover| handover.caller_left(now)),
             Phase::AwaitingTone { .. }
             | Phase::Speaking(Speech {
-                then: Next::LeaveMachine,
+                then: Some(Next::LeaveMachine),
                 ..
             }) => self.end(Outcome::AnsweredByMachine {
                 message_left: false,
@@ -656,7 +673,7 @@ impl Call {
             Phase::Answered { greet_at } => *greet_at = now + TURN_LIMIT,
             Phase::Listening { until } => *until = now + TURN_LIMIT,
             Phase::AwaitingTone { until, limit, .. } => *until = *limit,
-            Phase::Speaking(speech) if is_interruptible(&speech.then) => {
+            Phase::Speaking(speech) if speech.is_interruptible() => {
                 self.dead_air.stop();
                 self.outputs.push_back(Output::PauseSpeaking);
                 speech.turns += 1;
@@ -763,7 +780,7 @@ impl Call {
         }
         self.unrecognised = 0;
         // Said over the notice of a transfer.
-        if matches!(&self.phase, Phase::Speaking(speech) if !is_interruptible(&speech.then)) {
+        if matches!(&self.phase, Phase::Speaking(speech) if !speech.is_interruptible()) {
             return;
         }
         if !is_yes_or_no(&first) {
@@ -787,17 +804,14 @@ impl Call {
     fn hear(&mut self, now: Instant, heard: Heard) {
         match &self.phase {
             Phase::Answered { .. } | Phase::Listening { .. } => self.attend(now, heard),
-            Phase::Speaking(speech) | Phase::Interrupted { speech, .. }
-                if is_interruptible(&speech.then) =>
-            {
+            Phase::Speaking(speech) if !speech.is_interruptible() => {}
+            Phase::Speaking(_) | Phase::Interrupted { .. } => {
                 self.dead_air.stop();
                 self.outputs.push_back(Output::StopSpeaking);
                 self.attend(now, heard);
             }
             Phase::Thinking => self.waiting.push_back(heard),
             Phase::Connecting
-            | Phase::Speaking(_)
-            | Phase::Interrupted { .. }
             | Phase::HandingOver(_)
             | Phase::AwaitingTone { .. }
             | Phase::Noting
@@ -865,30 +879,75 @@ impl Call {
         }
     }
 
-    fn replied(&mut self, now: Instant, reply: Reply) {
-        if !matches!(self.phase, Phase::Thinking) {
+    /// Says a sentence of an answer that is not complete yet.
+    fn sentence(&mut self, now: Instant, text: String) {
+        if self.unfinished().is_some() {
+            self.go_on(text);
             return;
         }
-        if !matches!(reply.then, Action::Listen | Action::PressKeys(_)) {
-            self.waiting.clear();
+        if !matches!(self.phase, Phase::Thinking) {
+            return;
         }
         if let Some(heard) = self.waiting.pop_front() {
             // The person went on, so the answer to the first half is not wanted.
             self.attend(now, heard);
-            return;
+        } else if self.is_met_with_greeting() {
+            self.hold_back(Some(text));
+        } else {
+            self.begin(text);
         }
+    }
+
+    fn replied(&mut self, now: Instant, reply: Reply) {
+        let is_begun = self.unfinished().is_some();
+        if !is_begun {
+            if !matches!(self.phase, Phase::Thinking) {
+                return;
+            }
+            if !matches!(reply.then, Action::Listen | Action::PressKeys(_)) {
+                self.waiting.clear();
+            }
+            if let Some(heard) = self.waiting.pop_front() {
+                // As above.
+                self.attend(now, heard);
+                return;
+            }
+        }
+        self.hold_back(reply.say);
+        let say = self.held_back.take();
         // Asked before the notice is spoken: nobody is told of a transfer that does not come.
-        let then = match self.admit(now, reply.then) {
-            Ok(then) => then,
-            Err(cause) => return self.think(Heard::TransferFailed(cause)),
+        let (say, then) = match self.admit(now, reply.then) {
+            Ok(then) => (say, then),
+            Err(cause) => (None, Next::Refuse(cause)),
         };
-        match (reply.say, then) {
+        match (say, then) {
             // "Hello?" wants to know who calls.
-            (_, Next::Listen) if !self.greeted && self.words <= SALUTATION => {
+            (_, Next::Listen) if !is_begun && self.is_met_with_greeting() => {
                 self.say(self.settings.behaviour.greeting(), Next::Listen);
+            }
+            (say, then) if is_begun => {
+                if let Some(text) = say {
+                    self.go_on(text);
+                }
+                self.finish(then);
             }
             (Some(text), then) => self.say(text, then),
             (None, then) => self.act(now, then),
+        }
+    }
+
+    /// Whether whoever was heard is greeted, unless the answer is more than words.
+    fn is_met_with_greeting(&self) -> bool {
+        !self.greeted && self.words <= SALUTATION
+    }
+
+    fn hold_back(&mut self, text: Option<String>) {
+        let Some(text) = text else {
+            return;
+        };
+        match &mut self.held_back {
+            Some(held_back) => *held_back = format!("{held_back} {text}"),
+            None => self.held_back = Some(text),
         }
     }
 
@@ -920,8 +979,9 @@ impl Call {
         }
         match &mut self.phase {
             Phase::Speaking(speech) if speech.utterance == spoken => {
-                let then = speech.then.clone();
-                self.act(now, then);
+                if let Some(then) = speech.then.clone() {
+                    self.act(now, then);
+                }
             }
             Phase::Interrupted {
                 speech,
@@ -953,12 +1013,12 @@ impl Call {
         match &self.phase {
             Phase::Speaking(Speech {
                 utterance: wanted,
-                then: Next::Listen | Next::KeepNote { .. },
+                then: None | Some(Next::Listen | Next::KeepNote { .. }),
                 ..
             }) if *wanted == utterance => {}
             Phase::Speaking(Speech {
                 utterance: wanted,
-                then: Next::LeaveMachine,
+                then: Some(Next::LeaveMachine),
                 ..
             }) if *wanted == utterance => {
                 return self.end(Outcome::AnsweredByMachine {
@@ -1031,12 +1091,12 @@ impl Call {
         else {
             return;
         };
-        let (speech, finished) = (speech.clone(), *finished);
-        if finished {
-            self.act(now, speech.then);
-        } else {
-            self.phase = Phase::Speaking(speech);
-            self.outputs.push_back(Output::ResumeSpeaking);
+        match (speech.then.clone(), *finished) {
+            (Some(then), true) => self.act(now, then),
+            (_, _) => {
+                self.phase = Phase::Speaking(speech.clone());
+                self.outputs.push_back(Output::ResumeSpeaking);
+            }
         }
     }
 
@@ -1062,6 +1122,7 @@ impl Call {
             }
             Next::KeepNote { message } => self.keep_note(message),
             Next::PressKeys(keys) => self.press(now, keys),
+            Next::Refuse(cause) => self.think(Heard::TransferFailed(cause)),
             Next::HandOver { number, plan } => match self.can_transfer(now) {
                 Ok(()) => {
                     self.wanted = Some(number.clone());
@@ -1133,6 +1194,7 @@ impl Call {
                 Step::Say(text) => {
                     let utterance = self.next_utterance();
                     self.outputs.push_back(Output::Say(utterance, text));
+                    self.outputs.push_back(Output::Finish(utterance));
                 }
                 Step::StopSpeaking => self.outputs.push_back(Output::StopSpeaking),
                 Step::Audience(audience) => self.outputs.push_back(Output::Audience(audience)),
@@ -1163,6 +1225,12 @@ impl Call {
     }
 
     fn say(&mut self, text: String, then: Next) {
+        self.begin(text);
+        self.finish(then);
+    }
+
+    /// Begins to say something of which there is more to come.
+    fn begin(&mut self, text: String) {
         self.greeted = true;
         self.entering = false;
         let utterance = self.next_utterance();
@@ -1170,9 +1238,44 @@ impl Call {
             utterance,
             expects_answer: expects_answer(&text),
             turns: 0,
-            then,
+            then: None,
         });
         self.outputs.push_back(Output::Say(utterance, text));
+    }
+
+    /// Says more of what was begun.
+    fn go_on(&mut self, text: String) {
+        if let Some(speech) = self.unfinished() {
+            speech.expects_answer |= expects_answer(&text);
+            let utterance = speech.utterance;
+            self.outputs.push_back(Output::Say(utterance, text));
+        }
+    }
+
+    /// What was begun has all its words.
+    fn finish(&mut self, then: Next) {
+        if let Some(speech) = self.unfinished() {
+            speech.then = Some(then);
+            let utterance = speech.utterance;
+            self.outputs.push_back(Output::Finish(utterance));
+        }
+    }
+
+    /// What is being said, also if it is paused, while more of it is to come.
+    fn unfinished(&mut self) -> Option<&mut Speech> {
+        match &mut self.phase {
+            Phase::Speaking(speech) | Phase::Interrupted { speech, .. } => {
+                Some(speech).filter(|speech| speech.then.is_none())
+            }
+            Phase::Connecting
+            | Phase::Answered { .. }
+            | Phase::Listening { .. }
+            | Phase::Thinking
+            | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
+            | Phase::Noting
+            | Phase::Ended => None,
+        }
     }
 
     fn next_utterance(&mut self) -> Utterance {
@@ -1192,6 +1295,7 @@ impl Call {
             | Heard::TransferUnconfirmed(_) => 0,
         };
         self.entering = matches!(heard, Heard::Key(_));
+        self.held_back = None;
         self.phase = Phase::Thinking;
         self.outputs.push_back(Output::Think(heard));
     }
@@ -1202,15 +1306,10 @@ impl Call {
     }
 }
 
-/// The notice of a transfer and what voicemail records are heard in full; everything else gives way to the person.
-fn is_interruptible(then: &Next) -> bool {
-    match then {
-        Next::Listen
-        | Next::HangUp
-        | Next::KeepNote { .. }
-        | Next::PressKeys(_)
-        | Next::AwaitPerson => true,
-        Next::HandOver { .. } | Next::LeaveMachine => false,
+impl Speech {
+    /// The notice of a transfer and what voicemail records are heard in full; everything else gives way to the person.
+    fn is_interruptible(&self) -> bool {
+        !matches!(self.then, Some(Next::HandOver { .. } | Next::LeaveMachine))
     }
 }
 

@@ -39,6 +39,7 @@ impl Tally {
             Output::Dial
             | Output::Think(_)
             | Output::Say(..)
+            | Output::Finish(_)
             | Output::Fill(_)
             | Output::StopSpeaking
             | Output::PauseSpeaking

@@ -1,7 +1,7 @@
 //! A call without a telephone: the state machine of a real one, and what stands in for LiveKit, the carrier
 //! and the phones.
 //!
-//! Contract: feed it with [`Line::handle`], [`Line::replied`] and [`Line::advance`], then drain
+//! Contract: feed it with [`Line::handle`], [`Line::told`] and [`Line::advance`], then drain
 //! [`Line::poll_step`], then wait until something happens or [`Line::next_due`] or [`Line::poll_timeout`] has
 //! come. It reads no clock; `now` must not go back. After [`Step::End`] nothing follows.
 
@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use transfer_core::{PhoneNumber, Verdict, identity, policy::Refusal};
+use transfer_core::{PhoneNumber, Verdict, identity};
 
 use super::{
     ending::Ending,
@@ -21,7 +21,7 @@ use crate::{
         Audience, Call, CallSettings, CallStatus, Decision, Dialed, Input, Outcome, Output, Party,
         Utterance, target_headers,
     },
-    conversation::{Heard, Keys, Reply},
+    conversation::{Heard, Keys, Told},
 };
 
 /// The identity of a caller without a number.
@@ -31,10 +31,12 @@ const CALLER: &str = "sip_console";
 #[derive(Debug)]
 pub(super) enum Step {
     Show(Event),
-    /// Let the conversation answer, and tell [`Line::replied`].
+    /// Let the conversation answer, and pass on to [`Line::told`] what it tells.
     Think(Heard),
-    /// Speak, and tell [`Input::Sounds`] and [`Input::Spoke`].
+    /// Speak, or go on speaking, and tell [`Input::Sounds`] and [`Input::Underrun`].
     Say(Utterance, String),
+    /// The utterance has all its words; tell [`Input::Spoke`].
+    Finish(Utterance),
     /// Say the filler, and tell [`Input::Spoke`].
     Fill(Utterance),
     /// Remember that these keys were pressed.
@@ -130,7 +132,9 @@ impl Line {
             | Input::Unrecognised
             | Input::Sounds(_)
             | Input::Unspoken(_)
+            | Input::Sentence(_)
             | Input::Replied(_)
+            | Input::Underrun(_)
             | Input::Spoke(_)
             | Input::Noted { .. }
             | Input::RoomLost
@@ -140,18 +144,19 @@ impl Line {
         self.follow(now);
     }
 
-    /// The result of [`Step::Think`], and whom its rules refused.
-    pub(super) fn replied(
-        &mut self,
-        now: Instant,
-        reply: Reply,
-        refused: Option<(PhoneNumber, Refusal)>,
-    ) {
-        if let Some((number, refusal)) = refused {
-            let ruling = Err(refusal);
-            self.show_decision(&Decision { number, ruling });
+    /// What comes of [`Step::Think`].
+    pub(super) fn told(&mut self, now: Instant, told: Told) {
+        match told {
+            Told::FirstToken(_) => {}
+            Told::Sentence(text) => self.handle(now, Input::Sentence(text)),
+            Told::Reply { reply, refused, .. } => {
+                if let Some((number, refusal)) = refused {
+                    let ruling = Err(refusal);
+                    self.show_decision(&Decision { number, ruling });
+                }
+                self.handle(now, Input::Replied(reply));
+            }
         }
-        self.handle(now, Input::Replied(reply));
     }
 
     /// How the next attempt that has no ending yet ends.
@@ -254,6 +259,7 @@ impl Line {
                     });
                     self.steps.push_back(Step::Say(utterance, text));
                 }
+                Output::Finish(utterance) => self.steps.push_back(Step::Finish(utterance)),
                 Output::Fill(utterance) => {
                     self.show(Event::Said {
                         to: Who::from(self.party()),

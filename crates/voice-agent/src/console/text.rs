@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     ConsoleError,
@@ -15,8 +15,8 @@ use super::{
     typed::{HELP, Typed},
 };
 use crate::{
-    call::{Audience, Input, Outcome, Party},
-    conversation::{Brain, Done, has_number},
+    call::{Audience, Input, Outcome, Party, Utterance},
+    conversation::{Brain, Done, Mind, Told, has_number},
     voice::CHARACTERS_PER_SECOND,
 };
 
@@ -29,21 +29,43 @@ const LINES: usize = 1;
 /// A call by keyboard.
 pub(super) struct Talk<'s> {
     line: Line,
-    brain: Brain,
+    mind: Mind,
+    /// The mind's work; it ends with this.
+    _tasks: JoinSet<()>,
+    thinking: bool,
+    expects_number: bool,
     screen: &'s mut Screen,
     now: Instant,
+    /// What is being said.
+    saying: Option<Saying>,
     /// What the agent has done since the last thought, as far as the caller has heard it.
     done: Vec<Done>,
+}
+
+/// An utterance that has not all its words yet.
+struct Saying {
+    utterance: Utterance,
+    words: String,
+    to: Party,
+    /// When what it has is said.
+    until: Instant,
 }
 
 impl<'s> Talk<'s> {
     /// `now` is when `line` began.
     pub(super) fn new(line: Line, brain: Brain, screen: &'s mut Screen, now: Instant) -> Self {
+        let (mind, thinks) = Mind::start(brain);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(thinks);
         Self {
             line,
-            brain,
+            mind,
+            _tasks: tasks,
+            thinking: false,
+            expects_number: false,
             screen,
             now,
+            saying: None,
             done: Vec::new(),
         }
     }
@@ -134,7 +156,7 @@ impl<'s> Talk<'s> {
         }
         self.now += duration(&words);
         // Two recognitions of what is typed are the same.
-        let is_heard_twice = has_number(&words) || self.brain.expects_number();
+        let is_heard_twice = has_number(&words) || self.expects_number;
         let second = is_heard_twice.then(|| words.clone());
         let first = words;
         self.line.handle(self.now, Input::Turn { first, second });
@@ -168,21 +190,11 @@ impl<'s> Talk<'s> {
                 match step {
                     Step::Show(event) => self.screen.show(&event)?,
                     Step::Think(heard) => {
-                        for done in self.done.drain(..) {
-                            self.brain.did(&done);
-                        }
-                        let reply = self.brain.hear(heard).await;
-                        let refused = self.brain.take_refusal();
-                        self.line.replied(self.now, reply, refused);
+                        self.thinking = true;
+                        self.mind.think(std::mem::take(&mut self.done), heard);
                     }
-                    Step::Say(utterance, text) => {
-                        let spoken = self.now + duration(&text);
-                        self.line.schedule(self.now, Input::Sounds(utterance));
-                        self.line.schedule(spoken, Input::Spoke(utterance));
-                        if self.line.party() == Party::Caller {
-                            self.done.push(Done::Said(text));
-                        }
-                    }
+                    Step::Say(utterance, text) => self.say(utterance, &text),
+                    Step::Finish(utterance) => self.finish(utterance),
                     Step::Fill(utterance) => self.line.schedule(self.now, Input::Spoke(utterance)),
                     Step::Press(keys) => self.done.push(Done::Pressed(keys)),
                     Step::StopSpeaking => self.line.unschedule_speech(),
@@ -190,6 +202,15 @@ impl<'s> Talk<'s> {
                     Step::PauseSpeaking | Step::ResumeSpeaking => {}
                     Step::End(outcome) => return Ok(Some(outcome)),
                 }
+            }
+            if self.thinking {
+                let told = self.mind.told().await;
+                let told = told.expect("the conversation lasts as long as the call");
+                if let Told::Reply { expects_number, .. } = told {
+                    (self.thinking, self.expects_number) = (false, expects_number);
+                }
+                self.line.told(self.now, told);
+                continue;
             }
             let Some(due) = self.line.next_due() else {
                 return Ok(None);
@@ -200,6 +221,37 @@ impl<'s> Talk<'s> {
                 .map_or(due, |timeout| timeout.min(due));
             self.now = self.now.max(next);
             self.line.advance(self.now);
+        }
+    }
+
+    fn say(&mut self, utterance: Utterance, text: &str) {
+        let to = self.line.party();
+        let saying = self.saying.take();
+        let said = saying.filter(|saying| saying.utterance == utterance);
+        let mut saying = said.unwrap_or_else(|| {
+            self.line.schedule(self.now, Input::Sounds(utterance));
+            Saying {
+                utterance,
+                words: String::new(),
+                to,
+                until: self.now,
+            }
+        });
+        if !saying.words.is_empty() {
+            saying.words.push(' ');
+        }
+        saying.words.push_str(text);
+        saying.until += duration(text);
+        self.saying = Some(saying);
+    }
+
+    fn finish(&mut self, finished: Utterance) {
+        let Some(saying) = self.saying.take_if(|saying| saying.utterance == finished) else {
+            return;
+        };
+        self.line.schedule(saying.until, Input::Spoke(finished));
+        if saying.to == Party::Caller {
+            self.done.push(Done::Said(saying.words));
         }
     }
 }

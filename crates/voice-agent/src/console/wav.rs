@@ -16,7 +16,6 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
-use transfer_core::{PhoneNumber, policy::Refusal};
 
 use super::{
     ConsoleError,
@@ -26,10 +25,10 @@ use super::{
 use crate::{
     audio::SPEAKING_RATE,
     call::{Audience, Direction, Input, Outcome, Party, Utterance},
-    conversation::{Brain, Done, Heard, Reply, expects_answer},
+    conversation::{Brain, Done, Mind, Told, expects_answer},
     delivery::{Clip, Delivery},
     ears::{Attention, EarEvent, Ears},
-    voice::{Ahead, Voice},
+    voice::{Ahead, Voice, Words},
 };
 
 const FRAME: Duration = Duration::from_millis(10);
@@ -194,8 +193,10 @@ struct Mouth {
 /// What comes to the caller's ears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sound {
-    /// The first 10 ms of it.
+    /// The first 10 ms of it, or the first after a gap.
     Begins(Utterance),
+    /// The last that has come; there is more to come.
+    Gap(Utterance),
     /// The last.
     Ends(Utterance),
     /// There was nothing in it.
@@ -204,12 +205,16 @@ enum Sound {
 
 struct Speaking {
     utterance: Utterance,
+    /// Takes its words; `None` when it has all of them.
+    words: Option<Words>,
     pieces: mpsc::Receiver<Clip>,
     delivery: Delivery,
     /// Whether all pieces have come.
     complete: bool,
     /// Whether any of it was said.
     begun: bool,
+    /// Whether it is being said, without a gap.
+    sounds: bool,
     /// Whether all of it was said.
     over: bool,
     /// Whether it is said to the caller, not to the transfer target in private.
@@ -217,14 +222,22 @@ struct Speaking {
 }
 
 impl Mouth {
-    fn begin(&mut self, utterance: Utterance, pieces: mpsc::Receiver<Clip>, to_caller: bool) {
+    fn begin(
+        &mut self,
+        utterance: Utterance,
+        words: Words,
+        pieces: mpsc::Receiver<Clip>,
+        to_caller: bool,
+    ) {
         self.paused = false;
         self.speaking = Some(Speaking {
             utterance,
+            words: Some(words),
             pieces,
             delivery: Delivery::default(),
             complete: false,
             begun: false,
+            sounds: false,
             over: false,
             to_caller,
         });
@@ -235,6 +248,11 @@ impl Mouth {
             .iter()
             .flat_map(|pcm| resample(pcm, SPEAKING_RATE).samples);
         self.filling = Some((utterance, samples.collect()));
+    }
+
+    fn speaking_of(&mut self, utterance: Utterance) -> Option<&mut Speaking> {
+        let speaking = self.speaking.as_mut();
+        speaking.filter(|speaking| speaking.utterance == utterance)
     }
 
     fn is_speaking(&self) -> bool {
@@ -261,22 +279,27 @@ impl Mouth {
         }
         let paused = self.paused;
         let speaking = self.speaking.as_mut().filter(|speaking| !speaking.over)?;
-        let begun = speaking.begun;
+        let (begun, sounded) = (speaking.begun, speaking.sounds);
         if !paused {
             speaking.take(false);
             if let Some(samples) = speaking.delivery.next_frame() {
                 frame.copy_from_slice(&samples);
                 speaking.delivery.queued(now);
-                speaking.begun = true;
+                (speaking.begun, speaking.sounds) = (true, true);
                 speaking.take(false);
             }
         }
-        if speaking.begun && !begun {
+        if speaking.sounds && !sounded {
             return Some(Sound::Begins(speaking.utterance));
         }
-        speaking.over = speaking.complete && speaking.delivery.next_frame().is_none();
-        let end = if begun { Sound::Ends } else { Sound::Nothing };
-        speaking.over.then(|| end(speaking.utterance))
+        let is_dry = speaking.delivery.next_frame().is_none();
+        speaking.over = speaking.complete && is_dry;
+        if speaking.over {
+            let end = if begun { Sound::Ends } else { Sound::Nothing };
+            return Some(end(speaking.utterance));
+        }
+        speaking.sounds &= paused || !is_dry;
+        (sounded && !speaking.sounds).then_some(Sound::Gap(speaking.utterance))
     }
 
     /// Returns whether something was being said.
@@ -320,12 +343,6 @@ impl Speaking {
     }
 }
 
-/// An answer of the conversation, and whom its rules refused.
-type Answer = (Reply, Option<(PhoneNumber, Refusal)>);
-
-/// What the agent has done since the thought before, and what is to be thought about.
-type Thought = (Vec<Done>, Heard);
-
 /// A call by audio files.
 pub(super) struct Talk<'s> {
     line: Line,
@@ -343,9 +360,8 @@ pub(super) struct Talk<'s> {
     heard: mpsc::Receiver<EarEvent>,
     /// What the agent has done since the last thought, as far as the caller has heard it.
     done: Vec<Done>,
-    to_brain: mpsc::Sender<Thought>,
-    answers: mpsc::Receiver<Answer>,
-    /// The ears and the brain; they end with this.
+    mind: Mind,
+    /// The ears and the mind's work; they end with this.
     _tasks: JoinSet<()>,
     /// Whether the agent has the first word, and has not begun it.
     agent_first: bool,
@@ -366,12 +382,11 @@ impl<'s> Talk<'s> {
     ) -> Self {
         let (to_ears, frames) = mpsc::channel(FRAMES);
         let (events, heard) = mpsc::channel(EVENTS);
-        let (to_brain, to_think) = mpsc::channel(EVENTS);
-        let (answer, answers) = mpsc::channel(EVENTS);
+        let (mind, thinks) = Mind::start(agent.brain);
         let attention = agent.ears.attention();
         let mut tasks = JoinSet::new();
         tasks.spawn(agent.ears.listen(frames, events));
-        tasks.spawn(think(agent.brain, to_think, answer, attention.clone()));
+        tasks.spawn(thinks);
         Self {
             line,
             screen,
@@ -390,8 +405,7 @@ impl<'s> Talk<'s> {
             done: Vec::new(),
             to_ears,
             heard,
-            to_brain,
-            answers,
+            mind,
             _tasks: tasks,
             agent_first: direction == Direction::Inbound,
             thinking: false,
@@ -404,15 +418,18 @@ impl<'s> Talk<'s> {
         let mut pace = interval(FRAME);
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let outcome = loop {
-            if let Some(outcome) = self.follow().await? {
+            if let Some(outcome) = self.follow()? {
                 break outcome;
             }
             tokio::select! {
                 _ = pace.tick() => self.frame(Instant::now())?,
                 Some(event) = self.heard.recv() => self.hear(event),
-                Some((reply, refused)) = self.answers.recv() => {
-                    self.thinking = false;
-                    self.line.replied(Instant::now(), reply, refused);
+                Some(told) = self.mind.told() => {
+                    if let Told::Reply { expects_number, .. } = &told {
+                        self.thinking = false;
+                        self.attention.expect_number(*expects_number);
+                    }
+                    self.line.told(Instant::now(), told);
                 }
             }
         };
@@ -423,7 +440,7 @@ impl<'s> Talk<'s> {
     }
 
     /// Does what the call wants done.
-    async fn follow(&mut self) -> Result<Option<Outcome>, ConsoleError> {
+    fn follow(&mut self) -> Result<Option<Outcome>, ConsoleError> {
         self.screen.set_time(Instant::now());
         while let Some(step) = self.line.poll_step() {
             match step {
@@ -431,18 +448,13 @@ impl<'s> Talk<'s> {
                 Step::Think(heard) => {
                     self.thinking = true;
                     self.conclude_speech();
-                    let thought = (std::mem::take(&mut self.done), heard);
-                    let sent = self.to_brain.send(thought).await;
-                    sent.expect("the conversation lasts as long as the call");
+                    self.mind.think(std::mem::take(&mut self.done), heard);
                 }
-                Step::Say(utterance, text) => {
-                    self.agent_first = false;
-                    self.attention.agent_speaks(true);
-                    self.attention.expect_answer(expects_answer(&text));
-                    self.conclude_speech();
-                    let pieces = self.voice.sentences(&text);
-                    let to_caller = self.line.party() == Party::Caller;
-                    self.mouth.begin(utterance, pieces, to_caller);
+                Step::Say(utterance, text) => self.say(utterance, text),
+                Step::Finish(utterance) => {
+                    if let Some(speaking) = self.mouth.speaking_of(utterance) {
+                        speaking.words = None;
+                    }
                 }
                 Step::Fill(utterance) => {
                     self.attention.agent_speaks(true);
@@ -478,6 +490,26 @@ impl<'s> Talk<'s> {
         Ok(None)
     }
 
+    fn say(&mut self, utterance: Utterance, text: String) {
+        let expects_answer = expects_answer(&text);
+        if let Some(speaking) = self.mouth.speaking_of(utterance) {
+            if let Some(words) = &speaking.words {
+                words.add(text);
+            }
+            if expects_answer {
+                self.attention.expect_answer(true);
+            }
+            return;
+        }
+        self.agent_first = false;
+        self.attention.agent_speaks(true);
+        self.attention.expect_answer(expects_answer);
+        self.conclude_speech();
+        let (words, pieces) = self.voice.begin(text);
+        let to_caller = self.line.party() == Party::Caller;
+        self.mouth.begin(utterance, words, pieces, to_caller);
+    }
+
     /// Lets 10 ms pass.
     fn frame(&mut self, now: Instant) -> Result<(), ConsoleError> {
         let audience = self.line.audience();
@@ -501,10 +533,13 @@ impl<'s> Talk<'s> {
         }
         let spoken = spoken.map(|sound| match sound {
             Sound::Begins(utterance) => Input::Sounds(utterance),
+            Sound::Gap(utterance) => Input::Underrun(utterance),
             Sound::Ends(utterance) => Input::Spoke(utterance),
             Sound::Nothing(utterance) => Input::Unspoken(utterance),
         });
-        if let Some(input @ Input::Sounds(_)) = spoken {
+        if let Some(input @ (Input::Sounds(_) | Input::Underrun(_))) = spoken {
+            let sounds = matches!(input, Input::Sounds(_));
+            self.attention.agent_speaks(sounds);
             self.line.handle(now, input);
         } else if let Some(input) = spoken {
             self.attention.agent_speaks(false);
@@ -566,25 +601,6 @@ impl<'s> Talk<'s> {
             }
         };
         self.line.handle(Instant::now(), input);
-    }
-}
-
-/// The conversation, one thought at a time, in the order in which they come.
-async fn think(
-    mut brain: Brain,
-    mut thoughts: mpsc::Receiver<Thought>,
-    answers: mpsc::Sender<Answer>,
-    attention: Attention,
-) {
-    while let Some((done, heard)) = thoughts.recv().await {
-        for done in &done {
-            brain.did(done);
-        }
-        let reply = brain.hear(heard).await;
-        attention.expect_number(brain.expects_number());
-        if answers.send((reply, brain.take_refusal())).await.is_err() {
-            return;
-        }
     }
 }
 
@@ -667,8 +683,8 @@ mod tests {
         assert_eq!(end, 505);
     }
 
-    #[test]
-    fn what_is_said_is_over_with_its_last_sample_and_keeps_what_is_paused() {
+    #[tokio::test]
+    async fn what_is_said_is_over_with_its_last_sample_and_keeps_what_is_paused() {
         let start = Instant::now();
         let (pieces, receiver) = mpsc::channel(2);
         let clip = |begins: Option<&str>| Clip {
@@ -681,11 +697,17 @@ mod tests {
         };
         pieces.try_send(clip(Some("Hello."))).unwrap();
         let mut mouth = Mouth::default();
-        mouth.begin(Utterance(1), receiver, true);
+        let (words, _) = Voice::new(None, None).begin("Hello.".to_owned());
+        mouth.begin(Utterance(1), words, receiver, true);
         let mut frame = [0; SPOKEN];
         let begins = Some(Sound::Begins(Utterance(1)));
         assert_eq!(mouth.speak(start, &mut frame), begins);
         assert_eq!(frame, [1_000; SPOKEN]);
+
+        // There is more to come.
+        let gap = Some(Sound::Gap(Utterance(1)));
+        assert_eq!(mouth.speak(start + FRAME, &mut frame), gap);
+        assert_eq!(mouth.speak(start + FRAME, &mut frame), None);
 
         pieces.try_send(clip(None)).unwrap();
         drop(pieces);
@@ -695,8 +717,12 @@ mod tests {
         assert_eq!(frame, [0; SPOKEN], "it is silent meanwhile");
         assert!(mouth.resume());
 
-        let ends = (1..100).find(|tick| mouth.speak(start + FRAME * *tick, &mut frame).is_some());
-        assert!(ends.is_some());
+        let sounds = (2..100).filter_map(|tick| mouth.speak(start + FRAME * tick, &mut frame));
+        let ends = Sound::Ends(Utterance(1));
+        assert_eq!(
+            sounds.collect::<Vec<_>>(),
+            [Sound::Begins(Utterance(1)), ends]
+        );
         assert!(!mouth.is_speaking());
         let heard = mouth.conclude(start + FRAME * 200);
         assert_eq!(heard.as_deref(), Some("Hello."));

@@ -4,13 +4,14 @@
 //! suggests: its number is parsed, read back and confirmed by [`DialoguePolicy`], as is every number that
 //! the person says. When the server fails, stalls or talks nonsense, the policy answers that turn. Tools that are
 //! not about the call answer the model, which then goes on: [`Tool`].
+//!
+//! Sentences are told as they are written ([`Draft`]), until a tool is called. What an answer does, it does when it is
+//! complete; one that breaks off after its first sentence ends with what was complete, and with an excuse.
 
 mod calls;
+mod draft;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use async_openai::{
     Client,
@@ -26,15 +27,18 @@ use futures_util::StreamExt as _;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sip_config::LlmSettings;
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
 use tracing::{debug, warn};
 use transfer_core::{
     PhoneNumber,
     policy::{DestinationName, Refusal},
 };
 
-use self::calls::{Act, Call, ToolCalls};
-use super::{Action, DialoguePolicy, Heard, Keys, PolicySettings, Reply, department};
+use self::{
+    calls::{Act, Call, ToolCalls},
+    draft::Draft,
+};
+use super::{Action, DialoguePolicy, Heard, Keys, PolicySettings, Reply, Told, department};
 use crate::{behaviour::Behaviour, tool::Tool};
 
 /// How long the server may take to begin its answer, and between two pieces of it.
@@ -63,6 +67,9 @@ const MANNERS: &str = "Answer in one or two short sentences of plain spoken Engl
 const THE_SYSTEM_TRANSFERS: &str =
     "Never say that you are transferring the call: the system says so.";
 
+/// The end of an answer that broke off after its first sentence.
+const BROKEN_OFF: &str = "I am sorry, I lost my thread. Please ask me again.";
+
 /// A language model on its server. Clones share the connections, so a call does not begin with a TLS handshake.
 #[derive(Clone)]
 pub struct LanguageModel {
@@ -79,14 +86,13 @@ pub struct LlmBrain {
     settings: PolicySettings,
     /// What the person has said, and what the person has heard of us.
     history: Vec<ChatCompletionRequestMessage>,
-    /// When the model began its last answer.
-    first_token: Option<Instant>,
 }
 
-/// A model's answer.
+/// A model's answer, but for the sentences that were told while it wrote.
 #[derive(Debug)]
 struct Answer {
-    text: String,
+    /// The rest of it.
+    text: Option<String>,
     act: Option<Act>,
 }
 
@@ -150,7 +156,6 @@ impl LlmBrain {
             policy: DialoguePolicy::new(settings.clone()),
             settings,
             history: Vec::new(),
-            first_token: None,
         }
     }
 
@@ -166,11 +171,6 @@ impl LlmBrain {
         self.policy.expects_number()
     }
 
-    /// When the model began the last answer, if it did.
-    pub(super) fn first_token(&self) -> Option<Instant> {
-        self.first_token
-    }
-
     pub(super) fn said(&mut self, words: &str) {
         self.policy.said(words);
         if !words.is_empty() {
@@ -180,42 +180,45 @@ impl LlmBrain {
 
     /// The model asked for that.
     pub(super) fn pressed(&mut self, keys: &Keys) {
-        for message in ToolCalls::pressed(keys).answered("The keys were pressed.".to_owned()) {
+        for message in ToolCalls::pressed(keys).answered(None, "The keys were pressed.".to_owned())
+        {
             self.remember(message);
         }
     }
 
-    pub(super) async fn hear(&mut self, heard: Heard) -> Reply {
-        self.first_token = None;
-        let reply = match &heard {
-            Heard::Turn { first, .. } if !self.policy.has_the_say(&heard) => {
-                match self.ask(first).await {
-                    Ok(answer) => self.reply(answer),
-                    Err(error) => {
-                        let error = anyhow::Error::from(error);
-                        warn!("{error:#}; answering by the rules");
-                        self.policy.hear(heard.clone())
-                    }
+    /// Cancel safe: what was heard is remembered at once.
+    pub(super) async fn hear(&mut self, heard: Heard, told: &mpsc::Sender<Told>) -> Reply {
+        let rules_answer = self.policy.has_the_say(&heard);
+        let Heard::Turn { first, .. } = &heard else {
+            return self.policy.hear(heard);
+        };
+        self.remember(ChatCompletionRequestUserMessage::from(first.as_str()));
+        if rules_answer {
+            return self.policy.hear(heard);
+        }
+        let mut draft = Draft::new(told);
+        match self.ask(&mut draft).await {
+            Ok(answer) => self.reply(answer, draft.is_told()),
+            Err(error) if draft.is_told() => {
+                let error = anyhow::Error::from(error);
+                warn!("{error:#}; the answer ends with what was complete of it");
+                let sentences = draft.complete().into_iter().chain([BROKEN_OFF.to_owned()]);
+                Reply {
+                    say: Some(sentences.collect::<Vec<_>>().join(" ")),
+                    then: Action::Listen,
                 }
             }
-            Heard::Turn { .. }
-            | Heard::Key(_)
-            | Heard::KeysEnded
-            | Heard::Silence
-            | Heard::Unrecognised { .. }
-            | Heard::TransferFailed(_)
-            | Heard::Noted { .. }
-            | Heard::TransferUnconfirmed(_) => self.policy.hear(heard.clone()),
-        };
-        if let Heard::Turn { first, .. } = heard {
-            self.remember(ChatCompletionRequestUserMessage::from(first));
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                warn!("{error:#}; answering by the rules");
+                self.policy.hear(heard)
+            }
         }
-        reply
     }
 
-    fn reply(&mut self, answer: Answer) -> Reply {
-        let text = Some(answer.text).filter(|text| !text.is_empty());
-        match answer.act {
+    /// `is_told`: something of the answer was said before this.
+    fn reply(&mut self, Answer { text, act }: Answer, is_told: bool) -> Reply {
+        match act {
             None => Reply {
                 say: text,
                 then: Action::Listen,
@@ -225,7 +228,7 @@ impl LlmBrain {
                 then: Action::PressKeys(keys),
             },
             Some(Act::End) => Reply {
-                say: text.or_else(|| Some("Goodbye.".to_owned())),
+                say: text.or_else(|| (!is_told).then(|| "Goodbye.".to_owned())),
                 then: Action::HangUp,
             },
             Some(Act::Transfer { destination: None }) => self.policy.transfer(),
@@ -272,8 +275,8 @@ impl LlmBrain {
             Some(Call::Act(act)) => Some(act),
             None => None,
         };
-        let text = String::new();
-        Some(self.reply(Answer { text, act }))
+        let text = None;
+        Some(self.reply(Answer { text, act }, false))
     }
 
     #[cfg(test)]
@@ -281,21 +284,20 @@ impl LlmBrain {
         &mut self.policy
     }
 
-    async fn ask(&mut self, text: &str) -> Result<Answer, AnswerError> {
-        timeout(ANSWER_TIMEOUT, self.converse(text))
+    async fn ask(&self, draft: &mut Draft<'_>) -> Result<Answer, AnswerError> {
+        timeout(ANSWER_TIMEOUT, self.converse(draft))
             .await
             .map_err(|_| AnswerError::TooLong)?
     }
 
     /// Asks the model, and again with what its tools have answered. Of that, the next turn knows nothing.
-    async fn converse(&mut self, text: &str) -> Result<Answer, AnswerError> {
+    async fn converse(&self, draft: &mut Draft<'_>) -> Result<Answer, AnswerError> {
         let behaviour = &self.settings.behaviour;
         let given = behaviour.tools;
         let tools = calls::definitions(given, self.policy.departments(), &self.model.tools);
         let mut messages =
             vec![ChatCompletionRequestSystemMessage::from(instructions(behaviour)).into()];
         messages.extend(self.history.iter().cloned());
-        messages.push(ChatCompletionRequestUserMessage::from(text).into());
         for _ in 0..=TOOL_STEPS {
             let request = CreateChatCompletionRequest {
                 model: self.model.name.clone(),
@@ -304,32 +306,41 @@ impl LlmBrain {
                 max_completion_tokens: Some(MAX_ANSWER_TOKENS),
                 ..CreateChatCompletionRequest::default()
             };
-            let (text, calls) = self.stream(request).await?;
+            let calls = self.stream(request, draft).await?;
             let result = match calls.first(given, &self.model.tools)? {
-                None if text.is_empty() => return Err(AnswerError::Empty),
-                None => return Ok(Answer { text, act: None }),
+                None => {
+                    let text = draft.rest();
+                    return match text.is_some() || draft.is_told_since_tools() {
+                        true => Ok(Answer { text, act: None }),
+                        false => Err(AnswerError::Empty),
+                    };
+                }
                 Some(Call::Act(act)) => {
-                    let act = Some(act);
+                    let (text, act) = (draft.rest(), Some(act));
                     return Ok(Answer { text, act });
                 }
-                Some(Call::Own { tool, arguments }) => use_tool(&*tool, arguments).await,
+                Some(Call::Own { tool, arguments }) => {
+                    draft.tell_rest().await;
+                    use_tool(&*tool, arguments).await
+                }
                 Some(Call::Mistake(mistake)) => mistake,
             };
-            messages.extend(calls.answered(result));
+            messages.extend(calls.answered(draft.calls_tool(), result));
         }
         Err(AnswerError::OnlyTools)
     }
 
+    /// Has the model write on at the draft, and returns what it calls.
     async fn stream(
-        &mut self,
+        &self,
         request: CreateChatCompletionRequest,
-    ) -> Result<(String, ToolCalls), AnswerError> {
+        draft: &mut Draft<'_>,
+    ) -> Result<ToolCalls, AnswerError> {
         let stalled = |_| AnswerError::Stalled;
         let chat = self.model.client.chat();
         let mut stream = timeout(STALL_TIMEOUT, chat.create_stream(request))
             .await
             .map_err(stalled)??;
-        let mut text = String::new();
         let mut calls = ToolCalls::default();
         let mut finished = false;
         while let Some(chunk) = timeout(STALL_TIMEOUT, stream.next())
@@ -337,19 +348,21 @@ impl LlmBrain {
             .map_err(stalled)?
         {
             for choice in chunk?.choices {
-                self.first_token.get_or_insert_with(Instant::now);
-                text.push_str(choice.delta.content.as_deref().unwrap_or_default());
+                draft.begins().await;
+                draft.write(choice.delta.content.as_deref().unwrap_or_default());
                 for call in choice.delta.tool_calls.into_iter().flatten() {
                     calls.add(call);
+                }
+                if !calls.have_begun() {
+                    draft.tell_sentences().await;
                 }
                 finished |= choice.finish_reason.is_some();
             }
         }
-        if !finished {
-            return Err(AnswerError::CutOff);
+        match finished {
+            true => Ok(calls),
+            false => Err(AnswerError::CutOff),
         }
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        Ok((text, calls))
     }
 
     fn remember(&mut self, message: impl Into<ChatCompletionRequestMessage>) {

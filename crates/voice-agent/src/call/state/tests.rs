@@ -1237,6 +1237,154 @@ fn keys_are_not_pressed_when_the_machine_has_gone_on_meanwhile() {
     );
 }
 
+#[test]
+fn an_answer_is_said_sentence_by_sentence_as_it_is_written() {
+    let mut call = TestCall::writing();
+    call.writes("We close at five.");
+    assert_eq!(call.outputs(), [says(2, "We close at five.")]);
+    call.handle(Input::Replied(reply(None, Action::Listen)));
+    assert_eq!(call.outputs(), [Output::Finish(Utterance(2))]);
+
+    call.spoke();
+    call.elapse(SILENCE);
+    assert_eq!(call.outputs(), [Output::Think(Heard::Silence)]);
+}
+
+#[test]
+fn what_an_answer_does_is_done_when_all_of_it_was_said() {
+    let mut call = TestCall::writing();
+    call.handle(Input::Replied(reply(Some("One moment."), to_default())));
+    assert_eq!(call.outputs(), [says(2, "One moment.")]);
+    // The notice is heard in full.
+    call.handle(Input::SpeechStarted);
+    call.handle(turn("Stop, I want to ask something else."));
+    assert_eq!(call.outputs(), []);
+
+    call.spoke();
+
+    assert!(matches!(call.outputs()[..], [Output::Refer { .. }]));
+}
+
+#[test]
+fn a_transfer_that_is_refused_after_the_first_sentence_is_explained_when_that_was_said() {
+    let mut call = TestCall::writing();
+    call.handle(phone(CallStatus::Automation));
+    call.handle(Input::Replied(reply(Some("One moment."), to_default())));
+    assert_eq!(call.outputs(), [Output::Finish(Utterance(2))]);
+
+    call.spoke();
+
+    let failed = Heard::TransferFailed(TransferFailure::CallerGone);
+    assert_eq!(call.outputs(), [Output::Think(failed)]);
+}
+
+#[test]
+fn who_interrupts_an_answer_that_is_being_written_has_it_given_up() {
+    let mut call = TestCall::writing();
+    call.handle(Input::SpeechStarted);
+    assert_eq!(call.outputs(), [Output::PauseSpeaking]);
+    call.writes("We close at five.");
+    assert_eq!(call.outputs(), [says(2, "We close at five.")]);
+
+    call.handle(turn("And on Sundays at what time?"));
+
+    let think = Output::Think(heard("And on Sundays at what time?"));
+    assert_eq!(call.outputs(), [Output::StopSpeaking, think]);
+    call.writes("On Sundays at ten.");
+    assert_eq!(call.outputs(), [says(3, "On Sundays at ten.")]);
+}
+
+#[test]
+fn an_answer_that_becomes_complete_while_it_is_paused_waits_for_the_words() {
+    for (words, expected) in [
+        ("Mm-hm.", vec![Output::ResumeSpeaking]),
+        (
+            "No, wait, I have another question.",
+            vec![
+                Output::StopSpeaking,
+                Output::Think(heard("No, wait, I have another question.")),
+            ],
+        ),
+    ] {
+        let mut call = TestCall::writing();
+        call.handle(Input::SpeechStarted);
+        call.handle(Input::Replied(reply(Some("One moment."), to_default())));
+        assert_eq!(
+            call.outputs(),
+            [Output::PauseSpeaking, says(2, "One moment.")]
+        );
+        call.handle(turn(words));
+        assert_eq!(call.outputs(), expected);
+    }
+}
+
+#[test]
+fn a_person_who_goes_on_before_the_first_sentence_gets_one_answer() {
+    let mut call = TestCall::listening();
+    call.handle(turn("When do you open?"));
+    call.handle(turn("On Sundays, I mean."));
+    call.outputs();
+
+    call.writes("We open at nine.");
+
+    let think = Output::Think(heard("On Sundays, I mean."));
+    assert_eq!(call.outputs(), [think]);
+}
+
+#[test]
+fn a_salutation_is_answered_by_the_greeting_although_the_model_writes_sentences() {
+    for (rest, then, said) in [
+        (Some("I am Ada."), Action::Listen, "Good day."),
+        (
+            Some("Goodbye."),
+            Action::HangUp,
+            "Nice to hear you. Goodbye.",
+        ),
+        (None, to_default(), "Nice to hear you."),
+    ] {
+        let mut call = TestCall::answered();
+        call.handle(turn("Hello?"));
+        call.outputs();
+        call.writes("Nice to hear you.");
+        assert_eq!(call.outputs(), []);
+        call.handle(Input::Replied(reply(rest, then)));
+        assert_eq!(call.said(), [said]);
+    }
+}
+
+#[test]
+fn a_person_who_waits_for_the_next_sentence_is_told_so() {
+    let mut call = TestCall::writing();
+    call.elapse(FILLER_WAIT);
+    assert_eq!(call.outputs(), [], "it is being said");
+
+    call.handle(Input::Underrun(Utterance(2)));
+    call.elapse(FILLER_WAIT - Duration::from_millis(1));
+    assert_eq!(call.outputs(), []);
+    call.elapse(Duration::from_millis(1));
+    let filler = call.filler();
+    call.handle(Input::Spoke(filler));
+    call.elapse(FILLER_WAIT);
+    let filler = call.filler();
+    call.handle(Input::Spoke(filler));
+
+    call.writes("We close at five.");
+    assert_eq!(call.outputs(), [says(2, "We close at five.")]);
+    call.handle(Input::Sounds(Utterance(2)));
+    call.elapse(FILLER_WAIT);
+    assert_eq!(call.outputs(), []);
+}
+
+#[test]
+fn an_agent_whose_voice_fails_at_the_first_sentence_does_not_wait_for_the_others() {
+    let mut call = TestCall::writing();
+    call.unspoken();
+    assert!(matches!(call.outputs()[..], [Output::Refer { .. }]));
+    call.writes("We close at five.");
+    call.handle(Input::Replied(reply(None, Action::HangUp)));
+    assert_eq!(call.outputs(), []);
+}
+
 /// A call with its clock.
 struct TestCall {
     call: Call,
@@ -1353,14 +1501,36 @@ impl TestCall {
         self.handle(Input::Spoke(self.spoken_last));
     }
 
+    /// An utterance that is finished with its first words, or with its last, is one output.
     fn outputs(&mut self) -> Vec<Output> {
-        let outputs: Vec<_> = std::iter::from_fn(|| self.call.poll_output()).collect();
-        for output in &outputs {
-            if let Output::Say(utterance, _) = output {
-                self.spoken_last = *utterance;
+        let mut outputs = Vec::new();
+        while let Some(output) = self.call.poll_output() {
+            match (outputs.last(), &output) {
+                (Some(Output::Say(said, _)), Output::Finish(finished)) if said == finished => {
+                    continue;
+                }
+                (_, Output::Say(utterance, _)) => self.spoken_last = *utterance,
+                (_, _) => {}
             }
+            outputs.push(output);
         }
         outputs
+    }
+
+    /// The model has written a sentence, and goes on.
+    fn writes(&mut self, sentence: &str) {
+        self.handle(Input::Sentence(sentence.to_owned()));
+    }
+
+    /// The agent says the first sentence of an answer that is being written.
+    fn writing() -> Self {
+        let mut call = Self::listening();
+        call.handle(turn("When do you open?"));
+        call.outputs();
+        call.writes("We open at nine.");
+        assert_eq!(call.outputs(), [says(2, "We open at nine.")]);
+        call.handle(Input::Sounds(Utterance(2)));
+        call
     }
 
     fn said(&mut self) -> Vec<String> {
@@ -1404,6 +1574,10 @@ fn heard(text: &str) -> Heard {
         first: text.to_owned(),
         second: None,
     }
+}
+
+fn says(utterance: u32, text: &str) -> Output {
+    Output::Say(Utterance(utterance), text.to_owned())
 }
 
 fn reply(say: Option<&str>, then: Action) -> Reply {

@@ -196,6 +196,11 @@ impl ToolCalls {
             .push_str(function.arguments.as_deref().unwrap_or_default());
     }
 
+    /// Whether the model has begun to call something.
+    pub(super) fn have_begun(&self) -> bool {
+        !self.name.is_empty() || !self.id.is_empty()
+    }
+
     /// A tool that the model was not given is an unknown one.
     pub(super) fn first(
         &self,
@@ -227,8 +232,12 @@ impl ToolCalls {
         }
     }
 
-    /// The call and what the model is told of it, as the talk goes on.
-    pub(super) fn answered(self, result: String) -> [ChatCompletionRequestMessage; 2] {
+    /// The call, after what the model `said`, and what it is told of it, as the talk goes on.
+    pub(super) fn answered(
+        self,
+        said: Option<String>,
+        result: String,
+    ) -> [ChatCompletionRequestMessage; 2] {
         let id = match self.id.is_empty() {
             true => NAMELESS.to_owned(),
             false => self.id,
@@ -241,6 +250,7 @@ impl ToolCalls {
             },
         };
         let called = ChatCompletionRequestAssistantMessage {
+            content: said.map(Into::into),
             tool_calls: Some(vec![ChatCompletionMessageToolCalls::Function(call)]),
             ..ChatCompletionRequestAssistantMessage::default()
         };

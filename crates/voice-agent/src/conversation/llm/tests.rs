@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinHandle,
 };
 
 use super::*;
-use crate::conversation::TransferRequest;
+use crate::conversation::{Brain, Done, TransferRequest};
 
 /// What the server does with one request.
 #[derive(Clone)]
@@ -26,6 +27,10 @@ enum Script {
     Garbage,
     /// Takes the request and never answers.
     Silent,
+    /// The events, and the others with `[DONE]` once it is let.
+    Held(Vec<Value>, Arc<Notify>, Vec<Value>),
+    /// The events, and then tells when the client has gone.
+    Left(Vec<Value>, Arc<Notify>),
 }
 
 struct Server {
@@ -148,6 +153,26 @@ async fn play(socket: &mut TcpStream, script: Script) {
             write(socket, "0\r\n\r\n").await;
         }
         Script::Silent => std::future::pending().await,
+        Script::Held(events, go, rest) => {
+            write(socket, stream).await;
+            for data in &events {
+                write(socket, &event(data)).await;
+            }
+            go.notified().await;
+            for data in &rest {
+                write(socket, &event(data)).await;
+            }
+            write(socket, &chunk("data: [DONE]\n\n")).await;
+            write(socket, "0\r\n\r\n").await;
+        }
+        Script::Left(events, left) => {
+            write(socket, stream).await;
+            for data in &events {
+                write(socket, &event(data)).await;
+            }
+            while socket.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+            left.notify_one();
+        }
     }
 }
 
@@ -201,6 +226,159 @@ fn turn(text: &str) -> Heard {
     }
 }
 
+/// Sentences, and more to come.
+fn begins(pieces: &[&str]) -> Vec<Value> {
+    let mut events = says(pieces);
+    events.pop();
+    events
+}
+
+/// All that comes of `heard`: the sentences, and the end.
+async fn told(brain: &mut LlmBrain, heard: Heard) -> (Vec<String>, Reply) {
+    let (to, mut told) = mpsc::channel(32);
+    let reply = brain.hear(heard, &to).await;
+    drop(to);
+    let mut sentences = Vec::new();
+    while let Some(told) = told.recv().await {
+        match told {
+            Told::FirstToken(_) => assert!(sentences.is_empty()),
+            Told::Sentence(sentence) => sentences.push(sentence),
+            Told::Reply { .. } => panic!("{told:?}"),
+        }
+    }
+    (sentences, reply)
+}
+
+/// The answer as a whole.
+async fn hear(brain: &mut LlmBrain, heard: Heard) -> Reply {
+    let (mut said, Reply { say, then }) = told(brain, heard).await;
+    said.extend(say);
+    Reply {
+        say: Some(said.join(" ")).filter(|said| !said.is_empty()),
+        then,
+    }
+}
+
+/// The next sentence, or the reply that there is no next one.
+async fn next(told: &mut mpsc::Receiver<Told>) -> Result<String, Reply> {
+    loop {
+        match told.recv().await.unwrap() {
+            Told::FirstToken(_) => {}
+            Told::Sentence(sentence) => return Ok(sentence),
+            Told::Reply { reply, .. } => return Err(reply),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sentence_is_told_while_the_server_holds_the_next_one_back() {
+    let go = Arc::new(Notify::new());
+    let server = Server::start(vec![Script::Held(
+        begins(&["We open ", "at nine every", " day. ", "Sure"]),
+        go.clone(),
+        says(&[". We close at 5.", "30, Mr. Miller. Come", " in"]),
+    )])
+    .await;
+    let mut brain = Brain::Llm(Box::new(server.brain()));
+    let (to, mut told) = mpsc::channel(1);
+    let answer = tokio::spawn(async move { brain.hear(turn("When?"), &to).await });
+    let first = next(&mut told).await;
+    assert_eq!(first.as_deref(), Ok("We open at nine every day."));
+    assert!(told.try_recv().is_err() && !answer.is_finished());
+
+    go.notify_one();
+    let second = next(&mut told).await;
+    assert_eq!(second.as_deref(), Ok("Sure. We close at 5.30, Mr. Miller."));
+    let end = next(&mut told).await.unwrap_err();
+    assert_eq!(end.say.as_deref(), Some("Come in"));
+    assert_eq!(end.then, Action::Listen);
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_after_its_first_sentence_ends_with_what_was_complete() {
+    let begun = || begins(&["We open at nine every day. ", "Sure. ", "We are"]);
+    let nonsense = [begun(), vec![json!({ "choices": 7 })]].concat();
+    let unknown = [begun(), calls("launch_rocket", "{}")].concat();
+    let never = Arc::new(Notify::new());
+    for (n, script) in [
+        Script::Broken(begun()),
+        Script::Unfinished(begun()),
+        Script::Events(nonsense),
+        Script::Events(unknown),
+        Script::Held(begun(), never, vec![]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let server = Server::start(vec![script]).await;
+        let (sentences, end) = told(&mut server.brain(), turn("Transfer me.")).await;
+        assert_eq!(sentences, ["We open at nine every day."], "script {n}");
+        let rest = format!("Sure. {BROKEN_OFF}");
+        assert_eq!(end.say, Some(rest), "script {n}");
+        assert_eq!(end.then, Action::Listen, "script {n}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_model_says_before_a_transfer_is_told_and_the_notice_is_the_rules() {
+    let text = "I am sorry to hear that. Let me ";
+    let after = [
+        calls("transfer_call", "{}"),
+        says(&["I transfer you now. Bye. "]),
+    ]
+    .concat();
+    let server = Server::start(vec![Script::Events([begins(&[text]), after].concat())]).await;
+    let (sentences, end) = told(&mut server.brain(), turn("My parcel is broken!")).await;
+    assert_eq!(sentences, ["I am sorry to hear that."]);
+    assert_eq!(end, DialoguePolicy::new(server.brain().settings).transfer());
+    assert_eq!(end.then, Action::Transfer(TransferRequest::Default));
+}
+
+#[tokio::test]
+async fn what_a_model_says_before_it_hangs_up_is_its_goodbye() {
+    let text = "Thank you for your call. ";
+    let events = [begins(&[text]), calls("end_call", "{}")].concat();
+    let server = Server::start(vec![Script::Events(events)]).await;
+    let (sentences, end) = told(&mut server.brain(), turn("I have to leave")).await;
+    assert_eq!(sentences, ["Thank you for your call."]);
+    let (say, then) = (None, Action::HangUp);
+    assert_eq!(end, Reply { say, then });
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_wants_is_given_up_with_its_request() {
+    let left = Arc::new(Notify::new());
+    let server = Server::start(vec![
+        Script::Left(
+            begins(&["We open at nine every day. ", "And"]),
+            left.clone(),
+        ),
+        Script::Events(says(&["At ten."])),
+    ])
+    .await;
+    let mut brain = Brain::Llm(Box::new(server.brain()));
+    let (to, mut told) = mpsc::channel(1);
+    let listener = async {
+        next(&mut told).await.unwrap();
+        drop(told);
+    };
+    tokio::join!(brain.hear(turn("When do you open?"), &to), listener);
+    left.notified().await;
+    brain.did(&Done::Said("We open".to_owned()));
+    let (to, mut told) = mpsc::channel(32);
+    brain.hear(turn("And on Sundays?"), &to).await;
+
+    let end = next(&mut told).await.unwrap_err();
+    assert_eq!(end.say.as_deref(), Some("At ten."));
+    let (_, body) = &server.requests()[1];
+    let messages = body["messages"].as_array().unwrap();
+    let texts = messages.iter().skip(1).map(|message| &message["content"]);
+    assert_eq!(
+        texts.collect::<Vec<_>>(),
+        ["When do you open?", "We open", "And on Sundays?"]
+    );
+}
+
 #[tokio::test]
 async fn an_answer_is_spoken_and_the_talk_so_far_is_sent() {
     let server = Server::start(vec![
@@ -209,11 +387,11 @@ async fn an_answer_is_spoken_and_the_talk_so_far_is_sent() {
     ])
     .await;
     let mut brain = server.brain();
-    let reply = brain.hear(turn("When do you open?")).await;
+    let reply = hear(&mut brain, turn("When do you open?")).await;
     assert_eq!(reply.say.as_deref(), Some("We open at nine."));
     assert_eq!(reply.then, Action::Listen);
     brain.said("We open at nine.");
-    brain.hear(turn("And on Sundays?")).await;
+    hear(&mut brain, turn("And on Sundays?")).await;
 
     let requests = server.requests();
     let (head, body) = &requests[1];
@@ -264,14 +442,14 @@ async fn the_model_is_told_only_what_the_person_has_heard() {
     let mut brain = server.brain();
     // What the call says by itself.
     brain.said("Hello, this is Ada.");
-    brain.hear(turn("When do you open?")).await;
+    hear(&mut brain, turn("When do you open?")).await;
     // Interrupted in the middle, then before the first word.
     brain.said("We open at nine,");
-    brain.hear(turn("Where?")).await;
+    hear(&mut brain, turn("Where?")).await;
     brain.said("");
-    brain.hear(turn("I mean, where are you?")).await;
+    hear(&mut brain, turn("I mean, where are you?")).await;
     // The answer to this was not said at all, because the person went on.
-    brain.hear(turn("And when?")).await;
+    hear(&mut brain, turn("And when?")).await;
 
     let (_, body) = &server.requests()[3];
     let messages = body["messages"].as_array().unwrap();
@@ -301,7 +479,7 @@ async fn the_transfer_tool_leads_to_the_default_number() {
         r#"{"destination": " "}"#,
     ] {
         let server = Server::start(vec![Script::Events(calls("transfer_call", arguments))]).await;
-        let reply = server.brain().hear(turn("My parcel is broken!")).await;
+        let reply = hear(&mut server.brain(), turn("My parcel is broken!")).await;
         assert_eq!(
             reply.then,
             Action::Transfer(TransferRequest::Default),
@@ -318,7 +496,7 @@ async fn a_number_of_the_model_is_read_back_before_anything_happens() {
     ))])
     .await;
     let mut brain = server.brain();
-    let reply = brain.hear(turn("Put me on to my brother")).await;
+    let reply = hear(&mut brain, turn("Put me on to my brother")).await;
     assert_eq!(
         reply.say.as_deref(),
         Some(
@@ -327,7 +505,7 @@ async fn a_number_of_the_model_is_read_back_before_anything_happens() {
     );
     assert_eq!(reply.then, Action::Listen);
     // The server has no script left: the yes is ours to understand.
-    let reply = brain.hear(turn("Yes.")).await;
+    let reply = hear(&mut brain, turn("Yes.")).await;
     let number = "+12025550143".parse().unwrap();
     assert_eq!(
         reply.then,
@@ -348,7 +526,7 @@ async fn what_is_no_phone_number_goes_nowhere() {
         let arguments = format!(r#"{{"destination": "{destination}"}}"#);
         let server = Server::start(vec![Script::Events(calls("transfer_call", &arguments))]).await;
         let mut brain = server.brain();
-        let reply = brain.hear(turn("My brother please")).await;
+        let reply = hear(&mut brain, turn("My brother please")).await;
         assert_eq!(reply.then, Action::Listen, "{destination}");
         assert!(brain.expects_number(), "{destination}");
     }
@@ -357,7 +535,7 @@ async fn what_is_no_phone_number_goes_nowhere() {
 #[tokio::test]
 async fn the_end_call_tool_hangs_up_after_the_last_words() {
     let server = Server::start(vec![Script::Events(calls("end_call", "{}"))]).await;
-    let reply = server.brain().hear(turn("I have to leave now")).await;
+    let reply = hear(&mut server.brain(), turn("I have to leave now")).await;
     assert_eq!(reply.say.as_deref(), Some("Goodbye."));
     assert_eq!(reply.then, Action::HangUp);
 }
@@ -366,14 +544,14 @@ async fn the_end_call_tool_hangs_up_after_the_last_words() {
 async fn numbers_and_refusals_are_not_left_to_the_model() {
     let server = Server::start(vec![]).await;
     let mut brain = server.brain();
-    let reply = brain.hear(turn("Transfer me to +1 555 000 1234.")).await;
+    let reply = hear(&mut brain, turn("Transfer me to +1 555 000 1234.")).await;
     assert!(
         reply
             .say
             .unwrap()
             .contains("five five five, zero zero zero")
     );
-    let reply = brain.hear(turn("No, don't transfer me.")).await;
+    let reply = hear(&mut brain, turn("No, don't transfer me.")).await;
     assert_eq!(reply.then, Action::Listen);
     assert_eq!(server.requests().len(), 0);
 }
@@ -396,7 +574,7 @@ async fn without_a_usable_answer_the_rules_answer() {
     ];
     for (n, script) in scripts.into_iter().enumerate() {
         let server = Server::start(vec![script]).await;
-        let reply = server.brain().hear(turn("Transfer me.")).await;
+        let reply = hear(&mut server.brain(), turn("Transfer me.")).await;
         assert_eq!(
             reply.then,
             Action::Transfer(TransferRequest::Default),
@@ -417,7 +595,7 @@ async fn a_server_that_is_not_there_is_answered_for_by_the_rules() {
     server.task.abort();
     drop(server);
     let mut brain = brain;
-    let reply = brain.hear(turn("Transfer me.")).await;
+    let reply = hear(&mut brain, turn("Transfer me.")).await;
     assert_eq!(reply.then, Action::Transfer(TransferRequest::Default));
 }
 
@@ -426,7 +604,7 @@ async fn a_server_that_stalls_is_not_waited_for() {
     let server = Server::start(vec![Script::Silent]).await;
     let mut brain = server.brain();
     let before = tokio::time::Instant::now();
-    let reply = brain.hear(turn("Transfer me.")).await;
+    let reply = hear(&mut brain, turn("Transfer me.")).await;
     assert_eq!(reply.then, Action::Transfer(TransferRequest::Default));
     assert!(before.elapsed() <= STALL_TIMEOUT + Duration::from_secs(1));
 }
@@ -446,8 +624,8 @@ async fn the_operators_words_come_first_and_a_tool_that_was_taken_away_is_gone()
             ..PolicySettings::default()
         },
     );
-    brain.hear(turn("When do you open?")).await;
-    let reply = brain.hear(turn("I have to leave now")).await;
+    hear(&mut brain, turn("When do you open?")).await;
+    let reply = hear(&mut brain, turn("I have to leave now")).await;
     assert_eq!(reply.then, Action::Listen, "{reply:?}");
 
     let (_, body) = &server.requests()[0];
@@ -486,12 +664,12 @@ async fn a_model_that_may_press_keys_does_and_is_told_later_that_they_were_press
     ])
     .await;
     let mut brain = with_keys(&server);
-    let reply = brain.hear(turn("For tickets, press the number.")).await;
+    let reply = hear(&mut brain, turn("For tickets, press the number.")).await;
     let keys: Keys = "1w2#".parse().unwrap();
     assert_eq!(reply.say, None);
     assert_eq!(reply.then, Action::PressKeys(keys.clone()));
     brain.pressed(&keys);
-    brain.hear(turn("You have chosen tickets.")).await;
+    hear(&mut brain, turn("You have chosen tickets.")).await;
 
     let requests = server.requests();
     let tools = requests[0].1["tools"].as_array().unwrap();
@@ -512,7 +690,7 @@ async fn a_model_that_presses_what_is_no_key_is_told_so_and_may_correct_itself()
         Script::Events(calls("send_dtmf", r#"{"digits": "1"}"#)),
     ])
     .await;
-    let reply = with_keys(&server).hear(turn("Press the number.")).await;
+    let reply = hear(&mut with_keys(&server), turn("Press the number.")).await;
     assert_eq!(reply.then, Action::PressKeys("1".parse().unwrap()));
     let (_, body) = &server.requests()[1];
     assert_eq!(
@@ -529,7 +707,7 @@ async fn what_was_forgotten_of_a_long_talk_leaves_no_answer_of_a_tool_without_it
     for _ in 0..HISTORY - 1 {
         brain.said("And?");
     }
-    brain.hear(turn("Are you there?")).await;
+    hear(&mut brain, turn("Are you there?")).await;
     let (_, body) = &server.requests()[0];
     let messages = body["messages"].as_array().unwrap();
     assert_eq!(messages.len(), HISTORY + 1, "{messages:#?}");
@@ -585,7 +763,7 @@ async fn a_tool_of_ones_own_answers_the_model_and_the_model_the_person() {
             Script::Events(says(&["I see."])),
         ])
         .await;
-        let reply = with_price(&server).hear(turn("What is a ticket?")).await;
+        let reply = hear(&mut with_price(&server), turn("What is a ticket?")).await;
         assert_eq!(reply.say.as_deref(), Some("I see."), "{arguments}");
         assert_eq!(reply.then, Action::Listen);
 
@@ -605,10 +783,36 @@ async fn a_tool_of_ones_own_answers_the_model_and_the_model_the_person() {
 }
 
 #[tokio::test]
+async fn what_a_model_says_before_a_tool_of_ones_own_is_told_and_the_model_knows_that() {
+    let looks = [
+        begins(&["Let me look"]),
+        calls("price", r#"{"to": "Rome"}"#),
+    ]
+    .concat();
+    let answers: [(Script, &str); 2] = [
+        (
+            Script::Events(says(&["It is 40 euros."])),
+            "It is 40 euros.",
+        ),
+        (Script::Broken(vec![]), BROKEN_OFF),
+    ];
+    for (answer, expected) in answers {
+        let server = Server::start(vec![Script::Events(looks.clone()), answer]).await;
+        let mut brain = with_price(&server);
+        let (sentences, end) = told(&mut brain, turn("What is a ticket?")).await;
+        assert_eq!(sentences, ["Let me look"]);
+        assert_eq!(end.say.as_deref(), Some(expected));
+        let (_, body) = &server.requests()[1];
+        assert_eq!(body["messages"][2]["content"], "Let me look");
+        assert_eq!(body["messages"][3]["content"], "40 euros");
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_does_nothing_but_call_tools_is_answered_for_by_the_rules() {
     let call = || Script::Events(calls("price", r#"{"to": "Rome"}"#));
     let server = Server::start(vec![call(), call(), call(), call(), call()]).await;
-    let reply = with_price(&server).hear(turn("Hello there")).await;
+    let reply = hear(&mut with_price(&server), turn("Hello there")).await;
     assert!(reply.say.is_some());
     assert_eq!(server.requests().len(), TOOL_STEPS as usize + 1);
 }
