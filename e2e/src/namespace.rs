@@ -21,7 +21,7 @@ use std::{
 use anyhow::{Context, bail};
 use nix::unistd::geteuid;
 
-use crate::binaries::debian;
+use crate::binaries::{debian, runs_dir};
 
 /// Set in the environment of the inner process.
 const INSIDE: &str = "E2E_INSIDE_NAMESPACE";
@@ -32,6 +32,43 @@ const HOSTS: &str = include_str!("../config/hosts");
 /// Whether this process is the inner one.
 pub fn is_inside() -> bool {
     env::var_os(INSIDE).is_some()
+}
+
+/// Has `work` run inside, with a new folder for what it leaves and with `args`; the folder is kept when it fails.
+///
+/// This runs twice: outside it starts the program again, inside it works. `main` does nothing else.
+pub fn run_inside(
+    prefix: &str,
+    args: &[String],
+    work: impl AsyncFnOnce(&Path, &[String]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if is_inside() {
+        let (dir, args) = args
+            .split_first()
+            .context("the outer process gives a folder")?;
+        let dir = Path::new(dir);
+        return tokio::runtime::Runtime::new()?.block_on(async {
+            enter(dir)?;
+            work(dir, args).await
+        });
+    }
+    let dir = tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in(runs_dir()?)?;
+    let mut all: Vec<&OsStr> = vec![dir.path().as_os_str()];
+    all.extend(args.iter().map(OsStr::new));
+    let mut child = command(all)?.spawn().context("cannot start `unshare`")?;
+    // The work ends when this closes, and `Child::wait` would close it.
+    let lifeline = child.stdin.take();
+    let status = child.wait()?;
+    drop(lifeline);
+    if !status.success() {
+        bail!(
+            "it ended with {status}; logs are kept in {}",
+            dir.keep().display()
+        );
+    }
+    Ok(())
 }
 
 /// The command that runs this program again with `args`, inside.

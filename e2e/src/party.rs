@@ -14,6 +14,8 @@ pub const PROBE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 30);
 pub const CALLEE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 41);
 pub const TARGET: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 42);
 pub const LIVE_AGENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 43);
+/// All phones without a person; see [`crate::handset`].
+pub const HANDSETS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 50);
 
 /// The person whom the agent dials, and who dials in the inbound scenario.
 pub const CALLEE_NUMBER: &str = "+919876543210";
@@ -42,6 +44,7 @@ pub fn name(address: Ipv4Addr) -> String {
         CALLEE => "callee".to_owned(),
         TARGET => "target".to_owned(),
         LIVE_AGENT => "live agent".to_owned(),
+        HANDSETS => "handsets".to_owned(),
         other => other.to_string(),
     }
 }
@@ -51,6 +54,11 @@ pub fn name(address: Ipv4Addr) -> String {
 /// 999 is a black hole: `100 Trying` and nothing else.
 pub fn number_answered_with(status: u16) -> String {
     format!("+15550000{status:03}")
+}
+
+/// The number of one of the phones at [`HANDSETS`], which need not register.
+pub fn handset_number(n: u16) -> String {
+    format!("+1555200{n:04}")
 }
 
 /// A number for `Refer-To` that makes the carrier answer the REFER itself with `status`.

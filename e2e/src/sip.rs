@@ -63,6 +63,14 @@ impl SipMessage {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Values of all headers of that name, as [`header`](Self::header) takes it.
+    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers
+            .iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
     /// The method, when this is a request.
     pub fn request(&self) -> Option<&str> {
         match &self.start {

@@ -109,6 +109,11 @@ impl World {
         &self.dir
     }
 
+    /// The voices of the people on the phones.
+    pub fn voices(&self) -> Arc<Voices> {
+        self.voices.clone()
+    }
+
     /// Sets a variable in the `.env`.
     pub fn set(&self, name: &str, value: &str) -> anyhow::Result<()> {
         let path = self.dir.join(".env");
@@ -125,6 +130,15 @@ impl World {
         let line = format!("{assignment}{value}");
         lines.push(&line);
         fs::write(&path, lines.join("\n") + "\n").context("cannot write .env")
+    }
+
+    /// The variables in the `.env`.
+    pub fn variables(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let env = fs::read_to_string(self.dir.join(".env")).context("cannot read .env")?;
+        let assignments = env.lines().filter_map(|line| line.split_once('='));
+        Ok(assignments
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect())
     }
 
     /// Starts a phone.

@@ -3,6 +3,8 @@
 //! The package `e2e` measures the worker and the dialer in the telephone world, and prints a JSON object for
 //! each figure; the table is made here.
 
+mod conversation;
+
 use std::{collections::BTreeMap, fs, process::ExitCode};
 
 use anyhow::{Context, bail};
@@ -18,6 +20,7 @@ const BUILD: &[&str] = &[
     "--bin=dialer",
     "--bin=trunk-setup",
     "--bin=bench",
+    "--bin=bench_conversation",
     "--bench=audio",
     "--bench=speech",
     "--release",
@@ -132,7 +135,20 @@ const ROWS: &[Row] = &[
     ),
 ];
 
-pub(crate) fn run() -> anyhow::Result<ExitCode> {
+/// What can be measured besides the worker, the dialer and the codecs.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub(crate) enum What {
+    Conversation(conversation::Options),
+}
+
+pub(crate) fn run(what: Option<What>) -> anyhow::Result<ExitCode> {
+    match what {
+        Some(What::Conversation(options)) => conversation::run(options),
+        None => parts(),
+    }
+}
+
+fn parts() -> anyhow::Result<ExitCode> {
     let installed = setup::world()?;
     let executables = cargo::build(&mut cargo::command(BUILD))?;
     let mut sizes = Vec::new();

@@ -75,7 +75,10 @@ enum Task {
     /// Runs LiveKit's own integration tests on our `libwebrtc` against a real server
     UpstreamTests(upstream_tests::Options),
     /// Prints sizes, memory and latencies against those of the Python original
-    Bench,
+    Bench {
+        #[command(subcommand)]
+        what: Option<bench::What>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -107,6 +110,6 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Mutants { filter, list } => mutants::run(filter.as_deref(), list),
         Task::Test => test::run(),
         Task::UpstreamTests(options) => upstream_tests::run(&options),
-        Task::Bench => bench::run(),
+        Task::Bench { what } => bench::run(what),
     }
 }

@@ -5,18 +5,19 @@
 mod cache;
 mod debian;
 mod go;
+mod peer;
 mod server;
 mod wheel;
 
 use std::{path::PathBuf, process::ExitCode};
 
-pub(crate) use self::wheel::sha256;
 use self::{
     cache::Cache,
     debian::Package,
     server::{LIVEKIT_SERVER, LIVEKIT_SIP, SERVERS, Server},
     wheel::{MODELS, Model},
 };
+pub(crate) use self::{peer::python_peer, wheel::sha256};
 
 /// Where things are; what the scenarios and the demo are told.
 pub(crate) struct Installed {

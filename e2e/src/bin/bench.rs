@@ -13,7 +13,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use e2e::{
-    binaries::runs_dir,
     livekit_server::{API_KEY, API_SECRET, URL},
     namespace,
     party::{CALLEE_NUMBER, LIVE_AGENT, LIVEKIT_SIP, number_answered_with},
@@ -49,49 +48,15 @@ struct Figure {
 }
 
 fn main() -> ExitCode {
-    let outcome = if namespace::is_inside() {
-        inner()
-    } else {
-        outer()
-    };
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let outcome = namespace::run_inside("bench-", &args, async |dir, _| measure(dir).await);
     match outcome {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn outer() -> anyhow::Result<ExitCode> {
-    let dir = tempfile::Builder::new()
-        .prefix("bench-")
-        .tempdir_in(runs_dir()?)?;
-    let mut child = namespace::command([dir.path()])?
-        .spawn()
-        .context("cannot start `unshare`")?;
-    let lifeline = child.stdin.take();
-    let status = child.wait()?;
-    drop(lifeline);
-    if !status.success() {
-        bail!(
-            "it ended with {status}; logs are kept in {}",
-            dir.keep().display()
-        );
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn inner() -> anyhow::Result<ExitCode> {
-    let dir = std::env::args()
-        .nth(1)
-        .context("the outer process gives a folder")?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(async {
-        namespace::enter(Path::new(&dir))?;
-        measure(Path::new(&dir)).await
-    })?;
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn measure(dir: &Path) -> anyhow::Result<()> {

@@ -11,7 +11,6 @@ mod dial_rows;
 mod doctor;
 mod fixtures;
 mod handover;
-mod http;
 mod inbound;
 mod once;
 mod policy;

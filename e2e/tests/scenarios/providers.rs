@@ -15,6 +15,8 @@ use std::{
 use anyhow::{Context as _, ensure};
 use e2e::{
     call::{Call, NOTICE},
+    http::read_request,
+    openai::{self, completion_chunk},
     party::LIVEKIT_SIP,
     phone::{CallId, Phone, PhoneSettings},
     utterance::{Voice, Voices},
@@ -31,10 +33,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{
-    http::read_request,
-    transferred::{expect_talk, expect_transferred},
-};
+use crate::transferred::{expect_talk, expect_transferred};
 
 /// What OpenAI's protocol says of raw audio.
 const RATE: u32 = 24_000;
@@ -512,18 +511,12 @@ async fn chat(stream: &mut BufReader<TcpStream>, conduct: Conduct) -> anyhow::Re
     }
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).await?;
-    let event = |delta: Value, finish: Option<&str>| {
-        let chunk = json!({
-            "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-            "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }],
-        });
-        format!("data: {chunk}\n\n")
-    };
-    let words = |words: &str| event(json!({ "role": "assistant", "content": words }), None);
+    let words =
+        |words: &str| completion_chunk(&json!({ "role": "assistant", "content": words }), None);
     match conduct {
         Conduct::Works => {
-            let end = event(json!({}), Some("stop"));
-            let answer = words(ANSWER) + &end + "data: [DONE]\n\n";
+            let end = completion_chunk(&json!({}), Some("stop"));
+            let answer = words(ANSWER) + &end + openai::DONE;
             stream.write_all(answer.as_bytes()).await?;
         }
         Conduct::Drips => loop {

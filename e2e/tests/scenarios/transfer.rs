@@ -3,6 +3,7 @@
 use anyhow::ensure;
 use e2e::{
     call::Call,
+    http::get,
     party::{CALLEE, LIVEKIT_SIP, TARGET_NUMBER, number_answered_with, refer_target_refused_with},
     phone::{Codecs, PhoneSettings},
     wait::{LIMIT, Unmet, wait_for_condition},
@@ -12,10 +13,7 @@ use e2e::{
     world::World,
 };
 
-use crate::{
-    http::get,
-    transferred::{expect_transferred, expect_transferred_by},
-};
+use crate::transferred::{expect_transferred, expect_transferred_by};
 
 /// Payload types of RFC 3551.
 const PCMU: u8 = 0;

@@ -5,6 +5,8 @@ use std::{fs, time::Duration};
 use anyhow::{Context as _, bail, ensure};
 use e2e::{
     call::Call,
+    http::read_request,
+    openai::{self, completion_chunk},
     phone::PhoneSettings,
     wait::{LIMIT, Unmet, wait_for_condition},
     words::{UNDERSTOOD, share_understood},
@@ -18,8 +20,6 @@ use tokio::{
     sync::mpsc,
     task::JoinSet,
 };
-
-use crate::http::read_request;
 
 /// What the agent is saying, half a minute of it.
 const SENTENCES: [&str; 5] = [
@@ -220,15 +220,11 @@ impl Model {
                     false => json!({ "role": "assistant", "content": ANSWER }),
                 };
                 tell.send(request).await?;
-                let chunk = |delta: &Value, finish: &str| {
-                    format!(
-                        r#"data: {{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{delta},"finish_reason":{finish}}}]}}"#
-                    )
-                };
                 let answer = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{}\n\n{}\n\ndata: [DONE]\n\n",
-                    chunk(&delta, "null"),
-                    chunk(&json!({}), r#""stop""#),
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{}{}{}",
+                    completion_chunk(&delta, None),
+                    completion_chunk(&json!({}), Some("stop")),
+                    openai::DONE,
                 );
                 stream.write_all(answer.as_bytes()).await?;
             }

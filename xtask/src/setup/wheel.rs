@@ -231,11 +231,11 @@ fn size_of(dir: &Path) -> u64 {
         .sum()
 }
 
-fn python() -> std::process::Command {
+pub(super) fn python() -> std::process::Command {
     process::command("python3")
 }
 
-fn ensure_pip() -> anyhow::Result<()> {
+pub(super) fn ensure_pip() -> anyhow::Result<()> {
     if process::output(python().args(["-m", "pip", "--version"])).is_ok() {
         return Ok(());
     }

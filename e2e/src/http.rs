@@ -1,4 +1,4 @@
-//! HTTP/1.1 as the scenarios need it: reading a request, for the doubles of cloud vendors, and making one.
+//! HTTP/1.1 as it is needed here: reading a request, for the doubles of cloud vendors, and making one.
 
 use anyhow::{Context as _, ensure};
 use tokio::{
@@ -7,9 +7,7 @@ use tokio::{
 };
 
 /// Reads a request whose body, if there is one, has a `Content-Length` (RFC 9112 §6.3). Returns head and body.
-pub(crate) async fn read_request(
-    stream: &mut BufReader<TcpStream>,
-) -> anyhow::Result<(String, Vec<u8>)> {
+pub async fn read_request(stream: &mut BufReader<TcpStream>) -> anyhow::Result<(String, Vec<u8>)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         ensure!(stream.read_line(&mut head).await? > 0, "no request");
@@ -24,7 +22,7 @@ pub(crate) async fn read_request(
 }
 
 /// Gets `path` from the server at `address`, and returns the body of a 200.
-pub(crate) async fn get(address: &str, path: &str) -> anyhow::Result<String> {
+pub async fn get(address: &str, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
