@@ -116,12 +116,7 @@ impl Handsets {
     }
 
     /// Waits for the next call that was answered.
-    pub async fn next(&mut self) -> anyhow::Result<Handset> {
-        self.next_within(LIMIT).await
-    }
-
-    /// As [`next`](Self::next).
-    pub async fn next_within(&mut self, limit: Duration) -> anyhow::Result<Handset> {
+    pub async fn next(&mut self, limit: Duration) -> anyhow::Result<Handset> {
         match timeout(limit, self.answered.recv()).await {
             Ok(Some(handset)) => Ok(handset),
             Ok(None) => bail!("the handsets' switchboard has ended"),

@@ -69,7 +69,9 @@ pub(crate) async fn measure(line: &mut Line, who: Who) -> anyhow::Result<()> {
         }
         carried = Some(step);
     }
-    let carried = carried.context("not even one call was in time")?;
+    let carried = carried.context(
+        "not even one call was in time\nhint: see whether something else keeps the machine busy",
+    )?;
     print(who, "capacity_calls", f64::from(carried.calls))?;
     print(who, "capacity_agent_percent", 100.0 * carried.agent)?;
     print(who, "capacity_machine_percent", 100.0 * carried.machine)?;

@@ -172,7 +172,7 @@ impl Line {
         let metadata = format!(r#"{{"phone_number":"{number}"}}"#);
         self.world.dispatch(&room, &metadata).await?;
         self.handsets
-            .next_within(CALL_LIMIT)
+            .next(CALL_LIMIT)
             .await
             .with_context(|| format!("the agent must call {number}"))
     }

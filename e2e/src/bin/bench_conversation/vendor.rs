@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use e2e::{
-    handset::{FRAME, SOUND, loudness},
+    handset::{self, FRAME, SOUND, loudness},
     http::read_request,
     journal::{Journal, Writer, journal},
     openai::{DONE, completion_chunk},
@@ -189,14 +189,13 @@ fn from_its_first_sound(mut pcm: Pcm) -> Pcm {
     pcm
 }
 
-/// Only its loud frames: four times as loud as a sound, so that what a telephone makes of them is one.
+/// What of `pcm` a telephone makes loud frames of, four times as loud as a sound: no S, which has nothing below 4 kHz.
 fn without_pauses(pcm: &Pcm) -> Pcm {
-    let frames = pcm.samples.chunks_exact(frame_samples(pcm));
+    let narrow = resample(pcm, handset::RATE);
+    let frames = narrow.samples.chunks_exact(frame_samples(&narrow));
     let loud = frames.filter(|frame| loudness(frame) >= 4 * SOUND);
-    Pcm {
-        sample_rate: pcm.sample_rate,
-        samples: loud.flatten().copied().collect(),
-    }
+    let samples = loud.flatten().copied().collect();
+    resample(&Pcm { samples, ..narrow }, pcm.sample_rate)
 }
 
 impl Desk {
