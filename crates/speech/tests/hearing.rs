@@ -226,7 +226,12 @@ fn turns_that_are_found_without_noise_hold_what_came_over_the_line() {
         .chunks(160)
         .flat_map(|frame| endpointer.push_cleaned(frame, suppressor.push(frame)))
         .collect();
-    let [Endpoint::SpeechStarted, Endpoint::TurnEnded(turn)] = &events[..] else {
+    let [
+        Endpoint::SpeechStarted,
+        Endpoint::Paused(_),
+        Endpoint::TurnEnded(turn),
+    ] = &events[..]
+    else {
         panic!("{} events", events.len())
     };
     assert!(

@@ -285,6 +285,7 @@ fn turns(line: &Pcm, suppression: Suppression, hang: Duration) -> Vec<Found> {
         for event in events {
             match event {
                 Endpoint::SpeechStarted => started = Some(now),
+                Endpoint::Paused(_) | Endpoint::WentOn => {}
                 Endpoint::TurnEnded(turn) => turns.push(Found {
                     started: started.take().expect("a turn starts before it ends"),
                     ended: now,

@@ -225,11 +225,11 @@ mod tests {
         let check = |row: Row, expect| assert_eq!(rendered(&row, &figures).unwrap(), expect);
         check(
             spread("whole", "whole_median_ms", "whole_p95_ms"),
-            "whole                                     1100 / 1190 ms     1540 / 1710 ms     1.4x",
+            "whole                                      1100 / 1190 ms     1540 / 1710 ms     1.4x",
         );
         check(
             one("one more call, memory", "MB", "call_mb"),
-            "one more call, memory                             2.2 MB            90.0 MB    40.0x",
+            "one more call, memory                              2.2 MB            90.0 MB    40.0x",
         );
     }
 
