@@ -46,10 +46,15 @@ const NOISE_WINDOW: usize = 125;
 /// The least noise that is assumed (-60 dB of full scale, as power), for lines with digital silence.
 const LEAST_NOISE: f32 = 1.0e-6;
 
-/// How far (12 dB, as a ratio of powers) others near the phone must be below the person not to be taken for it.
+/// How far (12 dB, as a ratio of powers) others near the phone must be below the person to take no turn.
 ///
 /// More, and others take turns; less, and a soft "yes" is not heard.
 const BELOW_PERSON: f32 = 16.0;
+
+/// How far (18 dB) they must be below the person not to prolong a turn.
+///
+/// People's last words are softer than their first.
+const FAR_BELOW_PERSON: f32 = 63.0;
 
 /// No person is assumed to be louder (-13 dB of full scale, as power), so that a slammed door deafens nobody.
 const LOUDEST_PERSON: f32 = 0.05;
@@ -191,9 +196,9 @@ impl Endpointer {
             let power = power(cleaned);
             let stands_out = self.noise.is_below(power);
             let may_speak = self.on < ON_OVER_AGENT;
-            let is_near = self
-                .person
-                .is_near(power, stands_out && score >= ON, may_speak);
+            self.person
+                .learn(power, stands_out && score >= ON, may_speak);
+            let is_near = self.person.is_near(power, self.is_speaking());
             let score = if stands_out && is_near { score } else { 0.0 };
             events.extend(self.judge(frame, score));
         }
@@ -289,16 +294,24 @@ struct Person {
 }
 
 impl Person {
-    /// Takes the power of the next frame and tells whether it is loud enough for the person.
-    ///
-    /// The level of what `is_speech` counts. It does not fall while the person only listens.
-    fn is_near(&mut self, power: f32, is_speech: bool, may_speak: bool) -> bool {
+    /// Takes the power of the next frame: what `is_speech` counts. The level does not fall while the person only
+    /// listens.
+    fn learn(&mut self, power: f32, is_speech: bool, may_speak: bool) {
         if is_speech && power > self.level {
             self.level += RISE * (power.min(LOUDEST_PERSON) - self.level).max(0.0);
         } else if may_speak {
             self.level *= FALL;
         }
-        power * BELOW_PERSON > self.level
+    }
+
+    /// Whether a frame of this power is loud enough for the person, who takes a turn or goes on with one.
+    fn is_near(&self, power: f32, in_turn: bool) -> bool {
+        let below = if in_turn {
+            FAR_BELOW_PERSON
+        } else {
+            BELOW_PERSON
+        };
+        power * below > self.level
     }
 }
 
@@ -425,39 +438,45 @@ mod tests {
         assert!(noise.is_below(power(3000)));
     }
 
+    /// A line on which somebody has spoken for half a second.
+    fn after(power: f32) -> Person {
+        let mut person = Person::default();
+        for _ in 0..30 {
+            person.learn(power, true, true);
+        }
+        person
+    }
+
     #[test]
     fn who_is_much_quieter_than_the_person_is_somebody_else() {
-        let (person, soft, other) = (0.01, 0.001, 0.000_5);
-        let mut level = Person::default();
-        assert!(level.is_near(other, true, true), "before anybody is known");
-        for _ in 0..30 {
-            assert!(level.is_near(person, true, true));
-        }
-        assert!(level.is_near(soft, true, true));
-        assert!(!level.is_near(other, true, true));
-        // While the agent speaks, nobody is expected to.
+        let (soft, other, far) = (0.001, 0.000_5, 0.000_1);
+        assert!(Person::default().is_near(far, false), "nobody is known");
+        let person = after(0.01);
+        let near = [0.01, soft, other, far].map(|power| person.is_near(power, false));
+        assert_eq!(near, [true, true, false, false]);
+        let goes_on = [0.01, soft, other, far].map(|power| person.is_near(power, true));
+        assert_eq!(goes_on, [true, true, true, false]);
+    }
+
+    #[test]
+    fn who_moves_away_from_the_phone_is_heard_again() {
+        let mut person = after(0.01);
         let minute = 60 * HEARING_RATE as usize / FRAME;
         for _ in 0..minute {
-            level.is_near(0.0, false, false);
+            person.learn(0.0, false, false);
         }
-        assert!(!level.is_near(other, true, false));
+        assert!(!person.is_near(0.000_5, false), "the agent spoke");
         for _ in 0..minute {
-            level.is_near(0.0, false, true);
+            person.learn(0.0, false, true);
         }
-        assert!(
-            level.is_near(other, true, true),
-            "somebody far from the phone"
-        );
+        assert!(person.is_near(0.000_5, false));
     }
 
     #[test]
     fn a_click_makes_nobody_quiet() {
-        let mut level = Person::default();
-        for _ in 0..30 {
-            level.is_near(0.002, true, true);
-        }
-        level.is_near(1.0, true, true);
-        assert!(level.is_near(0.002, true, true));
+        let mut person = after(0.002);
+        person.learn(1.0, true, true);
+        assert!(person.is_near(0.002, false));
     }
 
     #[test]

@@ -47,7 +47,7 @@ const PATIENCE: usize = 4;
 const WORDS: f64 = 0.7;
 
 pub(crate) async fn a_man_talks_over_g711_while_others_talk(world: World) -> anyhow::Result<()> {
-    talk(world, Voice::Joe, Codecs::Narrowband, 15.0).await
+    talk(world, Voice::Joe, Codecs::Narrowband, 20.0).await
 }
 
 pub(crate) async fn a_woman_talks_over_g711_while_others_talk(world: World) -> anyhow::Result<()> {
