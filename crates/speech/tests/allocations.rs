@@ -15,10 +15,16 @@ fn noise_is_suppressed_without_allocating() {
         .collect();
     let mut suppressor = NoiseSuppressor::default();
     suppressor.push(&noise[..160]);
-    let region = Region::new(ALLOCATOR);
-    for frame in noise.chunks(160) {
-        suppressor.push(frame);
-    }
-    let change = region.change();
-    assert_eq!(change.allocations + change.reallocations, 0, "{change:?}");
+    // The test harness has a thread of its own, which sometimes allocates meanwhile.
+    let fewest = (0..10)
+        .map(|_| {
+            let region = Region::new(ALLOCATOR);
+            for frame in noise.chunks(160) {
+                suppressor.push(frame);
+            }
+            let change = region.change();
+            change.allocations + change.reallocations
+        })
+        .min();
+    assert_eq!(fewest, Some(0));
 }

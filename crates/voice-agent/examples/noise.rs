@@ -1,7 +1,7 @@
 //! What noise on a G.711 line does to turns, words and numbers, and what suppressing it does.
 //!
 //! `cargo run -p voice-agent --example noise` prints the table of `docs/speech.md`; with `-- -v` also what was heard.
-//! Takes about eight minutes on two cores. The noise is the same in every run.
+//! Takes a quarter of an hour of computing time, shared by all cores. The noise is the same in every run.
 
 #![allow(clippy::print_stdout, reason = "the tables are the program's output")]
 
