@@ -43,7 +43,10 @@ const FEWEST_TURNS: usize = 12;
 const BEHAVIOUR: &str = "filler = \"\"\nspeak_first = true\n[timings]\nsilence = 300\n";
 
 /// How long a call may take to be there; a Python job starts a process.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
+const CALL_LIMIT: Duration = Duration::from_secs(15);
+
+/// How often it is tried.
+const ATTEMPTS: u32 = 3;
 
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -166,15 +169,25 @@ impl Line {
     }
 
     /// Has the agent call the `n`th handset, which answers.
+    ///
+    /// A dispatch that nobody takes is made again in another room: livekit-server can miss a worker that has just
+    /// taken the place of another one.
     async fn call(&mut self, n: u16) -> anyhow::Result<Handset> {
         let number = handset_number(n);
-        let room = format!("bench-{}", since_epoch()?.as_micros());
         let metadata = format!(r#"{{"phone_number":"{number}"}}"#);
-        self.world.dispatch(&room, &metadata).await?;
-        self.handsets
-            .next(CALL_LIMIT)
-            .await
-            .with_context(|| format!("the agent must call {number}"))
+        let mut attempt = 1;
+        loop {
+            let room = format!("bench-{}", since_epoch()?.as_micros());
+            self.world.dispatch(&room, &metadata).await?;
+            match self.handsets.next(CALL_LIMIT).await {
+                Ok(handset) => return Ok(handset),
+                Err(_) if attempt < ATTEMPTS => self.rooms.delete_room(&room).await?,
+                Err(error) => {
+                    return Err(error.context(format!("the agent must call {number}")));
+                }
+            }
+            attempt += 1;
+        }
     }
 
     /// Ends all calls.
