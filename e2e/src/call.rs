@@ -191,6 +191,12 @@ impl Call {
         )
     }
 
+    /// Waits until the agent begins to say something.
+    pub async fn first_words(&self) -> anyhow::Result<()> {
+        let says = |event: &WorkerEvent| matches!(event, WorkerEvent::Says { .. }).then_some(());
+        self.worker.find("the agent's first words", says).await
+    }
+
     /// What the phone heard and said while it talked to the agent.
     pub async fn leg(&self) -> anyhow::Result<Leg> {
         self.phone.leg(self.leg).await

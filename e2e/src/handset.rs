@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     journal::{Journal, Writer, journal},
     party::{HANDSETS, SIP_PORT},
+    recording::{SOUND, loudness},
     sip::SipMessage,
     wait::LIMIT,
 };
@@ -38,9 +39,6 @@ pub const FRAME: Duration = Duration::from_millis(20);
 
 /// Samples in a packet, which are as many bytes.
 const FRAME_SAMPLES: usize = 160;
-
-/// How loud a frame must be to be a sound, as the mean of its samples' magnitudes: 46 dB below full scale.
-pub const SOUND: u16 = 160;
 
 /// Silence in µ-law.
 const SILENCE: u8 = 0xFF;
@@ -385,15 +383,6 @@ fn frame(packet: &[u8], at: Instant) -> Option<Frame> {
         timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
         loudness: loudness(&samples),
     })
-}
-
-/// Mean of the samples' magnitudes.
-pub fn loudness(samples: &[i16]) -> u16 {
-    let sum: u64 = samples
-        .iter()
-        .map(|sample| u64::from(sample.unsigned_abs()))
-        .sum();
-    u16::try_from(sum / (samples.len().max(1) as u64)).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

@@ -3,8 +3,40 @@
 use anyhow::{Context as _, ensure};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
+
+/// The double of a vendor: a server on loopback, until it is dropped.
+pub struct Server {
+    /// `http://127.0.0.1:PORT`.
+    pub origin: String,
+    _task: JoinSet<()>,
+}
+
+impl Server {
+    /// Has `answer` serve each connection, several at the same time. A client may go at any time, so a failure of
+    /// `answer` ends its connection and nothing else.
+    pub async fn start<F>(answer: impl Fn(TcpStream) -> F + Send + 'static) -> anyhow::Result<Self>
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let origin = format!("http://{}", listener.local_addr()?);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(answer(stream));
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self {
+            origin,
+            _task: task,
+        })
+    }
+}
 
 /// Reads a request whose body, if there is one, has a `Content-Length` (RFC 9112 §6.3). Returns head and body.
 pub async fn read_request(stream: &mut BufReader<TcpStream>) -> anyhow::Result<(String, Vec<u8>)> {

@@ -50,7 +50,13 @@ impl<E: Clone + fmt::Debug> Journal<E> {
 
     /// Everything that `pick` takes, so far.
     pub fn all<T>(&self, pick: impl Fn(&E) -> Option<T>) -> Vec<T> {
-        self.entries.borrow().iter().filter_map(pick).collect()
+        self.all_after(0, pick)
+    }
+
+    /// Everything at or after position `from` that `pick` takes, so far.
+    pub fn all_after<T>(&self, from: usize, pick: impl Fn(&E) -> Option<T>) -> Vec<T> {
+        let entries = self.entries.borrow();
+        entries.iter().skip(from).filter_map(pick).collect()
     }
 
     /// Gives every entry to `see`, those that are there and those to come, until the program ends.

@@ -47,6 +47,7 @@ pub mod sip;
 pub mod tls_front;
 pub mod tone;
 pub mod tool;
+pub mod usage;
 pub mod utterance;
 pub mod wait;
 pub mod wire;

@@ -18,8 +18,8 @@ use crate::{
 /// How much audio a tone must fill to count.
 const TONE: Duration = Duration::from_secs(1);
 
-/// How loud a window must be to be a sound, as the mean of its samples' magnitudes: 46 dB below full scale.
-const SOUND: f64 = 160.0;
+/// The [`loudness`] from which a window is a sound: 46 dB below full scale.
+pub const SOUND: u16 = 160;
 
 /// How much audio is a sound or none.
 const SOUND_WINDOW: Duration = Duration::from_millis(20);
@@ -135,10 +135,7 @@ fn sounds(pcm: &Pcm, pause: Duration) -> Vec<Range<Duration>> {
     let window = (SOUND_WINDOW.as_secs_f64() * f64::from(pcm.sample_rate)) as usize;
     let mut sounds: Vec<Range<Duration>> = Vec::new();
     for (n, samples) in (0_u32..).zip(pcm.samples.chunks(window)) {
-        let magnitudes = samples
-            .iter()
-            .map(|sample| f64::from(sample.unsigned_abs()));
-        if magnitudes.sum::<f64>() / (samples.len() as f64) < SOUND {
+        if loudness(samples) < SOUND {
             continue;
         }
         let (start, end) = (n * SOUND_WINDOW, (n + 1) * SOUND_WINDOW);
@@ -148,6 +145,15 @@ fn sounds(pcm: &Pcm, pause: Duration) -> Vec<Range<Duration>> {
         }
     }
     sounds
+}
+
+/// Mean of the samples' magnitudes, rounded down.
+pub fn loudness(samples: &[i16]) -> u16 {
+    let sum: u64 = samples
+        .iter()
+        .map(|sample| u64::from(sample.unsigned_abs()))
+        .sum();
+    u16::try_from(sum / (samples.len().max(1) as u64)).unwrap_or(u16::MAX)
 }
 
 fn latest(mut pcm: Pcm, duration: Duration) -> Pcm {

@@ -132,6 +132,14 @@ impl World {
         fs::write(&path, lines.join("\n") + "\n").context("cannot write .env")
     }
 
+    /// Has the agent behave as `text`, a behaviour file in TOML, says.
+    pub fn behave(&self, text: &str) -> anyhow::Result<()> {
+        let path = self.dir.join("agent.toml");
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        let path = path.to_str().context("the run's folder is UTF-8")?;
+        self.set("AGENT_CONFIG", path)
+    }
+
     /// The variables in the `.env`.
     pub fn variables(&self) -> anyhow::Result<Vec<(String, String)>> {
         let env = fs::read_to_string(self.dir.join(".env")).context("cannot read .env")?;

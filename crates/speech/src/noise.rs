@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nnnoiseless::DenoiseState;
-use rubato::{Fft, FixedSync, Resampler, audioadapter_buffers::direct::InterleavedSlice};
+use rubato::Fft;
 
-use crate::HEARING_RATE;
+use crate::pcm::{HEARING_RATE, block_resampler, convert_block};
 
 /// What RNNoise works at, in Hz.
 const RATE: u32 = 48_000;
@@ -35,15 +35,10 @@ pub struct NoiseSuppressor {
 
 impl Default for NoiseSuppressor {
     fn default() -> Self {
-        let resampler = |from: u32, to: u32| {
-            let block = from as usize / 100;
-            Fft::new(from as usize, to as usize, block, 1, FixedSync::Both)
-                .expect("rates above zero and a block above zero are accepted")
-        };
         Self {
             network: DenoiseState::new(),
-            up: resampler(HEARING_RATE, RATE),
-            down: resampler(RATE, HEARING_RATE),
+            up: block_resampler(HEARING_RATE, RATE),
+            down: block_resampler(RATE, HEARING_RATE),
             partial: Vec::with_capacity(2 * BLOCK),
             ready: Vec::with_capacity(BLOCK),
             block: [0.0; BLOCK],
@@ -70,9 +65,9 @@ impl NoiseSuppressor {
             for (to, from) in self.block.iter_mut().zip(block) {
                 *to = f32::from(*from);
             }
-            convert(&mut self.up, &self.block, &mut self.noisy);
+            convert_block(&mut self.up, &self.block, &mut self.noisy);
             self.network.process_frame(&mut self.clean, &self.noisy);
-            convert(&mut self.down, &self.clean, &mut self.block);
+            convert_block(&mut self.down, &self.clean, &mut self.block);
             // `as` saturates, which is what a peak above full scale should do.
             self.ready
                 .extend(self.block.iter().map(|sample| sample.round() as i16));
@@ -80,17 +75,6 @@ impl NoiseSuppressor {
         self.partial.drain(..whole);
         &self.ready
     }
-}
-
-/// From one block of 10 ms to the other rate's.
-fn convert(resampler: &mut Fft<f32>, from: &[f32], to: &mut [f32]) {
-    let (frames, room) = (from.len(), to.len());
-    let from = InterleavedSlice::new(from, 1, frames).expect("one channel of that many frames");
-    let mut to = InterleavedSlice::new_mut(to, 1, room).expect("one channel of that many frames");
-    let (read, written) = resampler
-        .process_into_buffer(&from, &mut to, None)
-        .expect("the buffers have the asked size");
-    debug_assert_eq!((read, written), (frames, room));
 }
 
 #[cfg(test)]

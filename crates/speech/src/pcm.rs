@@ -76,9 +76,7 @@ impl StreamResampler {
     ///
     /// When either rate is zero.
     pub fn new(from: u32, to: u32) -> Self {
-        let block = (from as usize / 100).max(1);
-        let inner = Fft::<f32>::new(from as usize, to as usize, block, 1, FixedSync::Both)
-            .expect("rates above zero and a block above zero are accepted");
+        let inner = block_resampler(from, to);
         Self {
             output: vec![0.0; inner.output_frames_max()],
             input: Vec::new(),
@@ -96,15 +94,7 @@ impl StreamResampler {
             let Some(block) = self.input.get(taken..taken + wanted) else {
                 break;
             };
-            let block =
-                InterleavedSlice::new(block, 1, wanted).expect("one channel of that many frames");
-            let room = self.output.len();
-            let mut output = InterleavedSlice::new_mut(&mut self.output, 1, room)
-                .expect("one channel of that many frames");
-            let (read, written) = self
-                .inner
-                .process_into_buffer(&block, &mut output, None)
-                .expect("the buffers have the asked size");
+            let (read, written) = convert_block(&mut self.inner, block, &mut self.output);
             taken += read;
             ready.extend(self.output[..written].iter().map(|s| s.round() as i16));
         }
@@ -118,6 +108,35 @@ impl StreamResampler {
         // What is left of a block, and the delay.
         self.push(&vec![0; 2 * wanted - self.input.len()])
     }
+}
+
+/// Takes blocks of 10 ms, or the next length that gives whole samples at both rates.
+///
+/// # Panics
+///
+/// When either rate is zero.
+pub(crate) fn block_resampler(from: u32, to: u32) -> Fft<f32> {
+    let block = (from as usize / 100).max(1);
+    Fft::new(from as usize, to as usize, block, 1, FixedSync::Both)
+        .expect("rates above zero and a block above zero are accepted")
+}
+
+/// Converts one block without allocating. Returns how many samples were read and written.
+///
+/// # Panics
+///
+/// When `from` is less than a block, or `to` has less room.
+pub(crate) fn convert_block(
+    resampler: &mut Fft<f32>,
+    from: &[f32],
+    to: &mut [f32],
+) -> (usize, usize) {
+    let (frames, room) = (from.len(), to.len());
+    let from = InterleavedSlice::new(from, 1, frames).expect("one channel of that many frames");
+    let mut to = InterleavedSlice::new_mut(to, 1, room).expect("one channel of that many frames");
+    resampler
+        .process_into_buffer(&from, &mut to, None)
+        .expect("the buffers have the asked size")
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 #![expect(clippy::print_stdout, reason = "this is the program's output")]
 
 use std::{
-    fs,
     path::Path,
     process::ExitCode,
     time::{Duration, Instant, SystemTime},
@@ -17,6 +16,7 @@ use e2e::{
     namespace,
     party::{CALLEE_NUMBER, LIVE_AGENT, LIVEKIT_SIP, number_answered_with},
     phone::{CallId, EventKind, Phone, PhoneSettings},
+    usage::{process_cpu_seconds, process_memory},
     wait::{LIMIT, Unmet, wait_for_condition},
     worker::{Worker, WorkerEvent},
     world::World,
@@ -34,9 +34,6 @@ const TRANSFERS: usize = 3;
 
 /// How long the CPU of established calls is watched: less than the silence after which the agent asks.
 const CPU_WINDOW: Duration = Duration::from_secs(5);
-
-/// `USER_HZ` of proc(5), the same on every Linux that Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Asked by the person on the line.
 const REQUEST: &str = "Transfer me to a live agent.";
@@ -63,7 +60,7 @@ async fn measure(dir: &Path) -> anyhow::Result<()> {
     let world = World::start(dir).await?;
     world.trunk().await?;
     let worker = world.worker().await?;
-    print("idle_mb", memory(&worker)?)?;
+    print("idle_mb", process_memory(worker.pid())?)?;
 
     dialer_runs(&world, &worker).await?;
     let callee = world.phone(PhoneSettings::callee()).await?;
@@ -138,13 +135,16 @@ async fn further_calls(worker: &Worker, phones: &[&Phone]) -> anyhow::Result<()>
         let call = rings(phone, rung).await?;
         phone.answer(&call).await?;
         worker.spoken_after(from).await?;
-        after_first.get_or_insert(memory(worker)?);
+        after_first.get_or_insert(process_memory(worker.pid())?);
     }
     let first = after_first.context("there are phones")?;
     let further = f64::from(u32::try_from(phones.len() - 1)?);
-    print("one_more_call_mb", (memory(worker)? - first) / further)?;
+    print(
+        "one_more_call_mb",
+        (process_memory(worker.pid())? - first) / further,
+    )?;
     hang_up(worker, start, phones).await?;
-    print("idle_after_calls_mb", memory(worker)?)
+    print("idle_after_calls_mb", process_memory(worker.pid())?)
 }
 
 /// The CPU of a call in which nobody speaks, from several that were greeted at the same time.
@@ -160,9 +160,9 @@ async fn quiet_calls(worker: &Worker, phones: &[&Phone]) -> anyhow::Result<()> {
     let spoke = |event: &WorkerEvent| *event == WorkerEvent::Spoke;
     happened(worker, start, "greetings", phones.len(), spoke).await?;
 
-    let (quiet_from, before) = (worker.events().len(), cpu_seconds(worker)?);
+    let (quiet_from, before) = (worker.events().len(), process_cpu_seconds(worker.pid())?);
     tokio::time::sleep(CPU_WINDOW).await;
-    let used = (cpu_seconds(worker)? - before) / CPU_WINDOW.as_secs_f64();
+    let used = (process_cpu_seconds(worker.pid())? - before) / CPU_WINDOW.as_secs_f64();
     let mut since = worker.events().entries().into_iter().skip(quiet_from);
     if let Some(event) = since.find(|event| matches!(event, WorkerEvent::Says { .. })) {
         bail!("the agent spoke in a quiet call: {event:?}");
@@ -327,30 +327,6 @@ async fn happened(
         }
     })
     .await
-}
-
-/// The worker's proportional set size, in MB of 2²⁰ bytes.
-fn memory(worker: &Worker) -> anyhow::Result<f64> {
-    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", worker.pid()))?;
-    let pss = rollup
-        .lines()
-        .find_map(|line| line.strip_prefix("Pss:"))
-        .context("no Pss")?;
-    let kib: f64 = pss.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
-}
-
-/// CPU time that the worker has used, in user and kernel mode.
-fn cpu_seconds(worker: &Worker) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", worker.pid()))?;
-    // The name of the program, in brackets, may contain spaces.
-    let (_, fields) = stat.rsplit_once(") ").context("no name")?;
-    let fields: Vec<_> = fields.split(' ').collect();
-    let (user, system) = fields
-        .get(11)
-        .zip(fields.get(12))
-        .context("too few fields")?;
-    Ok((user.parse::<f64>()? + system.parse::<f64>()?) / TICKS_PER_SECOND)
 }
 
 fn since_epoch() -> anyhow::Result<Duration> {

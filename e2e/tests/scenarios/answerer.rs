@@ -1,8 +1,6 @@
 //! A machine picks up instead of the callee.
 
-use std::fs;
-
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use e2e::{
     call::Call,
     party::CALLEE_NUMBER,
@@ -87,11 +85,7 @@ pub(crate) async fn a_call_screener_is_answered_and_then_the_person(
 
 /// A worker that leaves messages, and the callee's phone.
 async fn start(world: &World) -> anyhow::Result<(Worker, Phone)> {
-    let file = world.dir().join("agent.toml");
-    fs::write(&file, format!("[voicemail]\nmessage = \"{MESSAGE}\"\n"))
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    let file = file.to_str().context("the run's folder is UTF-8")?;
-    world.set("AGENT_CONFIG", file)?;
+    world.behave(&format!("[voicemail]\nmessage = \"{MESSAGE}\"\n"))?;
     let worker = async {
         world.trunk().await?;
         world.worker().await

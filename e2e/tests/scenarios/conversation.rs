@@ -1,7 +1,5 @@
 //! Whole conversations while others talk near the phone: an interruption, a number with pauses, a silence, a yes.
 
-use std::fs;
-
 use anyhow::{Context as _, bail, ensure};
 use e2e::{
     call::Call,
@@ -40,6 +38,8 @@ const NUMBER: [&str; 3] = [
 /// Said after a number that was understood wrong.
 const NO: &str = "No, that is wrong.";
 
+const YES: &str = "Yes, that is right.";
+
 /// How often the number is said before the person gives up.
 const PATIENCE: usize = 4;
 
@@ -62,10 +62,7 @@ pub(crate) async fn another_man_talks_over_g722_while_others_talk(
 
 #[expect(clippy::print_stdout, reason = "the report is part of the result")]
 async fn talk(world: World, voice: Voice, codecs: Codecs, babble_db: f64) -> anyhow::Result<()> {
-    let behaviour = world.dir().join("agent.toml");
-    fs::write(&behaviour, BEHAVIOUR).context("cannot write agent.toml")?;
-    let path = behaviour.to_str().context("the folder is no text")?;
-    world.set("AGENT_CONFIG", path)?;
+    world.behave(BEHAVIOUR)?;
     let callee = PhoneSettings::callee()
         .with_voice(voice)
         .with_codecs(codecs)
@@ -75,23 +72,19 @@ async fn talk(world: World, voice: Voice, codecs: Codecs, babble_db: f64) -> any
         Call::picked_up(&world, callee, &[])
     )?;
     call.phone.say(HELLO).await?;
-    let says = |event: &WorkerEvent| matches!(event, WorkerEvent::Says { .. }).then_some(());
-    call.worker.find("the agent's first words", says).await?;
+    call.first_words().await?;
 
     let mut words = Words::default();
     hear_for(&call, LATER).await?;
     let from = call.worker.events().len();
-    call.tell(INTERRUPTION).await?;
+    words.tell(&mut call, INTERRUPTION).await?;
     expect(&call, from, &WorkerEvent::StoppedSpeaking).await?;
-    words.count(INTERRUPTION, &heard(&call, from));
 
     let attempts = say_number(&mut call, &mut words).await?;
     // Nobody says yes at once: the agent asks again.
     let from = call.worker.events().len();
     call.listen(from).await.context("after a silence")?;
-    let from = call.worker.events().len();
-    call.tell("Yes, that is right.").await?;
-    words.count("Yes, that is right.", &heard(&call, from));
+    words.tell(&mut call, YES).await?;
 
     println!(
         "{voice:?}, {codecs:?}, others {babble_db} dB below: {} of {} words understood ({:.0} %), number right at attempt {attempts}",
@@ -125,27 +118,13 @@ async fn say_number(call: &mut Call, words: &mut Words) -> anyhow::Result<usize>
             return Ok(attempt);
         }
         if !read_back.is_empty() {
-            let from = call.worker.events().len();
-            call.tell(NO).await?;
-            words.count(NO, &heard(call, from));
+            words.tell(call, NO).await?;
         }
     }
     bail!(
         "the agent never read the number back; it said: {:#?}",
         call.said
     )
-}
-
-/// What the agent has understood since position `from` of the worker's journal.
-fn heard(call: &Call, from: usize) -> String {
-    let entries = call.worker.events().entries();
-    let texts = entries.iter().skip(from).filter_map(|event| {
-        let WorkerEvent::Heard { text } = event else {
-            return None;
-        };
-        Some(text.as_str())
-    });
-    texts.collect::<Vec<_>>().join(" ")
 }
 
 /// Words that were said to the agent, and those of them that it understood.
@@ -156,10 +135,20 @@ struct Words {
 }
 
 impl Words {
-    fn count(&mut self, said: &str, heard: &str) {
-        let (understood, said) = understood(said, heard);
+    /// Says something, listens to the answer, and counts what the agent has understood.
+    async fn tell(&mut self, call: &mut Call, said: &str) -> anyhow::Result<()> {
+        let from = call.worker.events().len();
+        call.tell(said).await?;
+        let heard = call.worker.events().all_after(from, |event| {
+            let WorkerEvent::Heard { text } = event else {
+                return None;
+            };
+            Some(text.clone())
+        });
+        let (understood, said) = understood(said, &heard.join(" "));
         self.understood += understood;
         self.said += said;
+        Ok(())
     }
 
     fn share(&self) -> f64 {

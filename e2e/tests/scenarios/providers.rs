@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use e2e::{
     call::{Call, NOTICE},
-    http::read_request,
+    http::{Server, read_request},
     openai::{self, completion_chunk},
     party::LIVEKIT_SIP,
     phone::{CallId, Phone, PhoneSettings},
@@ -28,8 +28,7 @@ use serde_json::{Value, json};
 use speech::{ModelsDir, Pcm, resample};
 use tokio::{
     io::{AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
+    net::TcpStream,
     time::sleep,
 };
 
@@ -365,9 +364,8 @@ impl Conducts {
 
 /// A server of OpenAI's protocol that speaks with the local voice, hears [`QUESTION`] and answers [`ANSWER`].
 struct Provider {
-    url: String,
+    server: Server,
     asked: Arc<Asked>,
-    _task: JoinSet<()>,
 }
 
 struct Asked {
@@ -389,30 +387,20 @@ impl Provider {
             audio: Mutex::default(),
         });
         asked.speak(ANSWER)?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/v1", listener.local_addr()?);
-        let mut task = JoinSet::new();
-        task.spawn({
+        let server = Server::start({
             let asked = asked.clone();
-            async move {
-                let mut connections = JoinSet::new();
-                while let Ok((stream, _)) = listener.accept().await {
-                    let asked = asked.clone();
-                    // The client may go at any time.
-                    connections.spawn(async move { asked.answer(stream).await.ok() });
-                }
+            move |stream| {
+                let asked = asked.clone();
+                async move { asked.answer(stream).await }
             }
-        });
-        Ok(Self {
-            url,
-            asked,
-            _task: task,
         })
+        .await?;
+        Ok(Self { server, asked })
     }
 
     /// Has the agent think and speak by this server.
     fn serve(&self, world: &World) -> anyhow::Result<()> {
-        world.set("OPENAI_BASE_URL", &self.url)?;
+        world.set("OPENAI_BASE_URL", &format!("{}/v1", self.server.origin))?;
         world.set("OPENAI_API_KEY", "the-providers-key")?;
         world.set("TTS_PROVIDER", "openai")
     }

@@ -16,14 +16,14 @@ use e2e::{
 
 /// What the agent says from its notice on.
 fn notice(call: &Call) -> String {
-    let entries = call.worker.events().entries().into_iter().skip(call.since);
-    let says = entries.filter_map(|event| {
+    let says = call.worker.events().all_after(call.since, |event| {
         let WorkerEvent::Says { text } = event else {
             return None;
         };
-        Some(text)
+        Some(text.clone())
     });
     let notice: Vec<_> = says
+        .into_iter()
         .skip_while(|text| !text.to_lowercase().contains(NOTICE))
         .collect();
     notice.join(" ")

@@ -1,11 +1,11 @@
 //! The person makes itself heard while the agent speaks.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use e2e::{
     call::Call,
-    http::read_request,
+    http::{Server, read_request},
     openai::{self, completion_chunk},
     phone::PhoneSettings,
     wait::{LIMIT, Unmet, wait_for_condition},
@@ -16,9 +16,8 @@ use e2e::{
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncWriteExt as _, BufReader},
-    net::TcpListener,
+    net::TcpStream,
     sync::mpsc,
-    task::JoinSet,
 };
 
 /// What the agent is saying, half a minute of it.
@@ -78,8 +77,9 @@ pub(crate) async fn who_interrupts_the_agent_is_answered_and_the_rest_is_not_sai
     world: World,
 ) -> anyhow::Result<()> {
     let mut model = Model::start().await?;
+    let url = format!("{}/v1", model.server.origin);
     for (name, value) in [
-        ("OPENAI_BASE_URL", model.url.as_str()),
+        ("OPENAI_BASE_URL", url.as_str()),
         ("OPENAI_API_KEY", "the-models-key"),
         ("TTS_PROVIDER", "local"),
         ("STT_PROVIDER", "local"),
@@ -132,17 +132,12 @@ pub(crate) async fn who_interrupts_the_agent_is_answered_and_the_rest_is_not_sai
 
 /// A callee who has picked up and is being told all of [`SENTENCES`].
 async fn monologue(world: &World, callee: PhoneSettings) -> anyhow::Result<Call> {
-    let behaviour = world.dir().join("agent.toml");
-    let text = format!(
+    world.behave(&format!(
         "greeting = \"{}\"\nspeak_first = true\n[tools]\nsend_dtmf = true\n",
         SENTENCES.join(" ")
-    );
-    fs::write(&behaviour, text).context("cannot write agent.toml")?;
-    let path = behaviour.to_str().context("the folder is no text")?;
-    world.set("AGENT_CONFIG", path)?;
+    ))?;
     let call = Call::picked_up(world, callee, &[]).await?;
-    let says = |event: &WorkerEvent| matches!(event, WorkerEvent::Says { .. }).then_some(());
-    call.worker.find("the agent's first words", says).await?;
+    call.first_words().await?;
     Ok(call)
 }
 
@@ -192,48 +187,15 @@ const DIGITS: &str = "11w#20";
 
 /// A language model of OpenAI's protocol that says one thing, or presses keys, and tells what it was told.
 struct Model {
-    url: String,
+    server: Server,
     requests: mpsc::Receiver<Value>,
-    _task: JoinSet<anyhow::Result<()>>,
 }
 
 impl Model {
     async fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/v1", listener.local_addr()?);
         let (tell, requests) = mpsc::channel(16);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await?;
-                let mut stream = BufReader::new(stream);
-                let (_, body) = read_request(&mut stream).await?;
-                let request: Value = serde_json::from_slice(&body)?;
-                let asked = request["messages"].as_array().and_then(|all| all.last());
-                let asked = asked.and_then(|message| message["content"].as_str());
-                let asked = asked.unwrap_or_default().to_lowercase();
-                let delta = match asked.contains("press") || asked.contains("key") {
-                    true => json!({ "tool_calls": [{
-                        "index": 0, "id": "call_1", "type": "function",
-                        "function": { "name": "send_dtmf", "arguments": json!({ "digits": DIGITS }).to_string() },
-                    }]}),
-                    false => json!({ "role": "assistant", "content": ANSWER }),
-                };
-                tell.send(request).await?;
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{}{}{}",
-                    completion_chunk(&delta, None),
-                    completion_chunk(&json!({}), Some("stop")),
-                    openai::DONE,
-                );
-                stream.write_all(answer.as_bytes()).await?;
-            }
-        });
-        Ok(Self {
-            url,
-            requests,
-            _task: task,
-        })
+        let server = Server::start(move |stream| answer(stream, tell.clone())).await?;
+        Ok(Self { server, requests })
     }
 
     /// What the first request says that the agent had said before.
@@ -247,4 +209,28 @@ impl Model {
         let said = said["content"].as_str().context("no text")?;
         Ok(said.to_owned())
     }
+}
+
+async fn answer(stream: TcpStream, tell: mpsc::Sender<Value>) -> anyhow::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let (_, body) = read_request(&mut stream).await?;
+    let request: Value = serde_json::from_slice(&body)?;
+    let asked = request["messages"].as_array().and_then(|all| all.last());
+    let asked = asked.and_then(|message| message["content"].as_str());
+    let asked = asked.unwrap_or_default().to_lowercase();
+    let delta = match asked.contains("press") || asked.contains("key") {
+        true => json!({ "tool_calls": [{
+            "index": 0, "id": "call_1", "type": "function",
+            "function": { "name": "send_dtmf", "arguments": json!({ "digits": DIGITS }).to_string() },
+        }]}),
+        false => json!({ "role": "assistant", "content": ANSWER }),
+    };
+    tell.send(request).await?;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{}{}{}",
+        completion_chunk(&delta, None),
+        completion_chunk(&json!({}), Some("stop")),
+        openai::DONE,
+    );
+    Ok(stream.write_all(answer.as_bytes()).await?)
 }

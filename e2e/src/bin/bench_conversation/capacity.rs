@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use e2e::{handset::Handset, wait::LIMIT};
-
-use crate::{
-    Line, Who,
-    lateness::Punctuality,
-    print,
+use e2e::{
+    handset::Handset,
     usage::{cpu_seconds, machine_seconds},
+    wait::LIMIT,
 };
+
+use crate::{Line, Who, lateness::Punctuality, print};
 
 /// Calls at the same time, step by step.
 const STEPS: [u16; 14] = [1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 34, 40];

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use e2e::{
     contestant::Contestant,
     handset::{Handset, Utterance},
+    usage::{cpu_seconds, settled_memory},
     utterance::Voice,
     wait::LIMIT,
 };
@@ -14,7 +15,6 @@ use futures_util::future::try_join_all;
 use crate::{
     FEWEST_TURNS, Line, Who, milliseconds, print,
     turn::{Turn, median_and_p95},
-    usage::{cpu_seconds, settled_memory},
     vendor::QUESTION,
 };
 

@@ -9,7 +9,6 @@ mod capacity;
 mod conversation;
 mod lateness;
 mod turn;
-mod usage;
 mod vendor;
 
 use std::{
@@ -152,16 +151,11 @@ struct Line {
 impl Line {
     /// Writes the settings of both agents.
     fn prepare(&self) -> anyhow::Result<()> {
-        let dir = self.world.dir();
-        let behaviour = dir.join("agent.toml");
         let greeting = format!("greeting = \"{GREETING}\"\n");
-        fs::write(&behaviour, greeting + BEHAVIOUR)
-            .with_context(|| format!("cannot write {}", behaviour.display()))?;
+        self.world.behave(&(greeting + BEHAVIOUR))?;
         // Nobody stands in for a provider that is slow because the machine is full: the Python agent has no models.
-        let models = dir.join("no-models");
+        let models = self.world.dir().join("no-models");
         fs::create_dir(&models).with_context(|| format!("cannot create {}", models.display()))?;
-        self.world
-            .set("AGENT_CONFIG", &behaviour.display().to_string())?;
         self.world
             .set("SPEECH_MODELS_DIR", &models.display().to_string())?;
         self.world.set("GREETING", GREETING)?;

@@ -12,10 +12,11 @@ use std::{
 
 use anyhow::Context as _;
 use e2e::{
-    handset::{self, FRAME, SOUND, loudness},
-    http::read_request,
+    handset::{self, FRAME},
+    http::{Server, read_request},
     journal::{Journal, Writer, journal},
     openai::{DONE, completion_chunk},
+    recording::{SOUND, loudness},
     utterance::{Voice, Voices},
     world::World,
 };
@@ -23,8 +24,7 @@ use serde_json::{Value, json};
 use speech::{Pcm, resample};
 use tokio::{
     io::{AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
+    net::TcpStream,
     time::{sleep, sleep_until},
 };
 
@@ -80,10 +80,9 @@ pub(crate) struct Stamp {
 }
 
 pub(crate) struct Vendor {
-    url: String,
+    server: Server,
     desk: Arc<Desk>,
     stamps: Journal<Stamp>,
-    _task: JoinSet<()>,
 }
 
 impl Vendor {
@@ -96,33 +95,26 @@ impl Vendor {
             endless: AtomicBool::new(false),
             stamps: writer,
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/v1", listener.local_addr()?);
-        let mut task = JoinSet::new();
-        task.spawn({
+        let server = Server::start({
             let desk = desk.clone();
-            async move {
-                let mut connections = JoinSet::new();
-                while let Ok((stream, _)) = listener.accept().await {
-                    let desk = desk.clone();
-                    // The client may go at any time.
-                    connections.spawn(async move { desk.serve(stream).await.ok() });
-                    while connections.try_join_next().is_some() {}
-                }
+            move |stream| {
+                let desk = desk.clone();
+                async move { desk.serve(stream).await }
             }
-        });
+        })
+        .await?;
         Ok(Self {
-            url,
+            server,
             desk,
             stamps,
-            _task: task,
         })
     }
 
     /// Has the agents listen, think and speak by this server.
     pub(crate) fn serve(&self, world: &World) -> anyhow::Result<()> {
+        let url = format!("{}/v1", self.server.origin);
         for (name, value) in [
-            ("OPENAI_BASE_URL", self.url.as_str()),
+            ("OPENAI_BASE_URL", url.as_str()),
             ("OPENAI_API_KEY", "the-providers-key"),
             ("STT_PROVIDER", "openai"),
             ("TTS_PROVIDER", "openai"),

@@ -1,13 +1,15 @@
-//! What a process and all its descendants use of the machine.
+//! What a process, alone or with all its descendants, uses of the machine.
 
 use std::{
     collections::BTreeMap,
     fs,
+    ops::Range,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use e2e::wait::{Unmet, wait_for_condition};
+
+use crate::wait::{Unmet, wait_for_condition};
 
 /// `USER_HZ` of proc(5), the same on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -18,22 +20,30 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// How long memory must stay the same, within a hundredth, to be settled.
 const SETTLED_FOR: Duration = Duration::from_secs(4);
 
+/// Ticks that a process has used itself, in user and kernel mode, among [`stat_fields`].
+const OWN: Range<usize> = 11..13;
+
+/// The same with those of its descendants that have ended.
+const OWN_AND_ENDED: Range<usize> = 11..15;
+
+/// Proportional set size of one process, in MB of 2²⁰ bytes.
+pub fn process_memory(pid: u32) -> anyhow::Result<f64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let pss = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .context("no Pss")?;
+    let kib: f64 = pss.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
+
 /// Proportional set size of the tree below `root`, in MB of 2²⁰ bytes.
-pub(crate) fn memory(root: u32) -> anyhow::Result<f64> {
-    let pss = |pid: u32| {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-        let pss = rollup
-            .lines()
-            .find_map(|line| line.strip_prefix("Pss:"))
-            .context("no Pss")?;
-        let kib: f64 = pss.trim().trim_end_matches(" kB").parse()?;
-        anyhow::Ok(kib / 1024.0)
-    };
-    sum(root, pss)
+pub fn memory(root: u32) -> anyhow::Result<f64> {
+    sum(root, process_memory)
 }
 
 /// As [`memory`], once it does not change any more.
-pub(crate) async fn settled_memory(root: u32) -> anyhow::Result<f64> {
+pub async fn settled_memory(root: u32) -> anyhow::Result<f64> {
     let mut steady = (memory(root)?, Instant::now());
     wait_for_condition("memory to settle", SETTLED_WITHIN, async || {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -50,24 +60,28 @@ pub(crate) async fn settled_memory(root: u32) -> anyhow::Result<f64> {
     .await
 }
 
+/// CPU time that one process has used, in seconds.
+pub fn process_cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    seconds(pid, OWN)
+}
+
 /// CPU time that the tree below `root` has used, in seconds; that of processes which ended is with their parents.
-pub(crate) fn cpu_seconds(root: u32) -> anyhow::Result<f64> {
-    sum(root, |pid| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let ticks = stat_fields(&stat)
-            .and_then(|fields| {
-                // utime, stime, cutime, cstime
-                let ticks = fields.get(11..15)?.iter();
-                ticks.map(|ticks| ticks.parse::<f64>().ok()).sum()
-            })
-            .with_context(|| format!("not a stat: {stat}"))?;
-        let ticks: f64 = ticks;
-        Ok(ticks / TICKS_PER_SECOND)
-    })
+pub fn cpu_seconds(root: u32) -> anyhow::Result<f64> {
+    sum(root, |pid| seconds(pid, OWN_AND_ENDED))
+}
+
+fn seconds(pid: u32, fields: Range<usize>) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let ticks: Option<f64> = stat_fields(&stat).and_then(|all| {
+        let ticks = all.get(fields)?.iter();
+        ticks.map(|ticks| ticks.parse::<f64>().ok()).sum()
+    });
+    let ticks = ticks.with_context(|| format!("not a stat: {stat}"))?;
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
 /// CPU time of the whole machine that was not idle, in seconds.
-pub(crate) fn machine_seconds() -> anyhow::Result<f64> {
+pub fn machine_seconds() -> anyhow::Result<f64> {
     let stat = fs::read_to_string("/proc/stat")?;
     busy_ticks(&stat)
         .map(|ticks| ticks / TICKS_PER_SECOND)
