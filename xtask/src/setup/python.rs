@@ -14,6 +14,10 @@ use super::{
 };
 use crate::{cargo, process, progress::Progress};
 
+/// How llama.cpp is built: without pictures, which a voice agent does not send, and for any processor with AVX2.
+/// What it finds of the one at hand may be more than a virtual machine lets it use, such as AMX: it dies of SIGILL then.
+const CMAKE_ARGS: &str = "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF";
+
 /// A folder of Python packages, all of them pinned with their checksums.
 ///
 /// They go to a folder of their own (`pip install --target`), which Python is told of when a program is started:
@@ -25,7 +29,7 @@ pub(crate) struct Packages {
     purpose: &'static str,
     /// In the checkout.
     requirements: &'static str,
-    /// Packages that have no wheel and are compiled here, for this processor.
+    /// Packages that have no wheel and are compiled here.
     compiled: &'static [&'static str],
     /// What it takes to compile them.
     compilers: &'static [Package],
@@ -83,8 +87,7 @@ impl Packages {
                 .arg(requirements)
                 .arg("--target")
                 .arg(partial)
-                // Pictures are nothing that a voice agent sends.
-                .env("CMAKE_ARGS", "-DLLAVA_BUILD=OFF")
+                .env("CMAKE_ARGS", CMAKE_ARGS)
                 .env("PIP_REQUIRE_VIRTUALENV", "0");
             let status = process::stdout_lines(&mut pip, |line| progress.at(line.trim()))?;
             if !status.success() {
