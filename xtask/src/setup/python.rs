@@ -47,7 +47,7 @@ pub(crate) const PEER: Packages = Packages {
 /// The servers that the clients of providers are tried against.
 pub(crate) const PROVIDERS: Packages = Packages {
     folder: "python-providers",
-    purpose: "installing servers of OpenAI's protocol, about 700 MB; compiling llama.cpp takes 10 minutes on two cores",
+    purpose: "installing servers of OpenAI's protocol, about 600 MB; compiling llama.cpp takes 5 minutes on two idle cores",
     requirements: "e2e/providers/requirements.txt",
     compiled: &["llama-cpp-python"],
     compilers: debian::LLAMA_CPP,
