@@ -64,3 +64,22 @@ pub async fn get(address: &str, path: &str) -> anyhow::Result<String> {
     ensure!(head.starts_with("HTTP/1.1 200 "), "{path} answers: {head}");
     Ok(body.to_owned())
 }
+
+/// Posts `body` to `path` of the server at `address`, and reads its answer to the end, which must be a 200. `headers`
+/// have a line end each.
+pub async fn post(address: &str, path: &str, headers: &str, body: &str) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await?;
+    ensure!(
+        response.starts_with(b"HTTP/1.1 200 "),
+        "{path} answers: {}",
+        String::from_utf8_lossy(&response[..response.len().min(500)])
+    );
+    Ok(())
+}

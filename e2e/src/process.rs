@@ -55,9 +55,21 @@ impl Process {
         stream: Stream,
         on_line: impl FnMut(&str) + Send + 'static,
     ) -> anyhow::Result<Self> {
+        Self::spawn_with_input(name, command, dir, Stdio::null(), stream, on_line)
+    }
+
+    /// As [`Process::spawn_with_lines`], with a standard input.
+    pub(crate) fn spawn_with_input(
+        name: &str,
+        command: &mut Command,
+        dir: &Path,
+        input: impl Into<Stdio>,
+        stream: Stream,
+        on_line: impl FnMut(&str) + Send + 'static,
+    ) -> anyhow::Result<Self> {
         let (log_file, log) = create_log(name, command, dir)?;
         let other = log_file.try_clone().context("cannot share a log file")?;
-        command.stdin(Stdio::null());
+        command.stdin(input);
         match stream {
             Stream::Stdout => command.stdout(Stdio::piped()).stderr(other),
             Stream::Stderr => command.stdout(other).stderr(Stdio::piped()),

@@ -13,6 +13,7 @@ mod libtest;
 mod mutants;
 mod process;
 mod progress;
+mod providers;
 mod setup;
 mod test;
 mod upstream_tests;
@@ -70,6 +71,11 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Runs the clients of providers against servers that other people wrote, with the faults of servers
+    Providers {
+        /// Only trials whose name contains this
+        filter: Option<String>,
+    },
     /// Runs everything: formatting, lints, docs, unit, integration and end-to-end tests
     Test,
     /// Runs LiveKit's own integration tests on our `libwebrtc` against a real server
@@ -108,6 +114,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Demo { args } => e2e::demo(&args),
         Task::E2e { filter, list, keep } => e2e::run(filter.as_deref(), list, keep),
         Task::Mutants { filter, list } => mutants::run(filter.as_deref(), list),
+        Task::Providers { filter } => providers::run(filter.as_deref()),
         Task::Test => test::run(),
         Task::UpstreamTests(options) => upstream_tests::run(&options),
         Task::Bench { what } => bench::run(what),

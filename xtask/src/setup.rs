@@ -5,19 +5,19 @@
 mod cache;
 mod debian;
 mod go;
-mod peer;
+mod python;
 mod server;
 mod wheel;
 
 use std::{path::PathBuf, process::ExitCode};
 
+pub(crate) use self::wheel::sha256;
 use self::{
     cache::Cache,
     debian::Package,
     server::{LIVEKIT_SERVER, LIVEKIT_SIP, SERVERS, Server},
-    wheel::{MODELS, Model},
+    wheel::{LANGUAGE_MODEL, MODELS, Model},
 };
-pub(crate) use self::{peer::python_peer, wheel::sha256};
 
 /// Where things are; what the scenarios and the demo are told.
 pub(crate) struct Installed {
@@ -66,6 +66,34 @@ pub(crate) fn world() -> anyhow::Result<Installed> {
         livekit_server: LIVEKIT_SERVER.locate(&cache)?,
         livekit_sip: LIVEKIT_SIP.locate(&cache)?,
         models: cache.models(),
+    })
+}
+
+/// The packages of the Python agent that ours is compared with, which only the comparison installs.
+pub(crate) fn python_peer() -> anyhow::Result<PathBuf> {
+    python::PEER.path()
+}
+
+/// What the clients of providers are tried against.
+pub(crate) struct ProviderServers {
+    /// The servers, for `PYTHONPATH`.
+    pub(crate) packages: PathBuf,
+    /// A folder with a language model in GGUF.
+    pub(crate) language_model: PathBuf,
+}
+
+/// Makes servers of OpenAI's protocol ready, which only `cargo xtask providers` needs.
+pub(crate) fn provider_servers() -> anyhow::Result<ProviderServers> {
+    let cache = Cache::open()?;
+    if !LANGUAGE_MODEL.is_there(&cache) {
+        let _lock = cache.lock()?;
+        if !LANGUAGE_MODEL.is_there(&cache) {
+            LANGUAGE_MODEL.fetch(&cache)?;
+        }
+    }
+    Ok(ProviderServers {
+        packages: python::PROVIDERS.path()?,
+        language_model: LANGUAGE_MODEL.path(&cache),
     })
 }
 

@@ -114,6 +114,8 @@ pub struct LlmSettings {
     /// Up to and including the `/v1`.
     pub base_url: Url,
     pub model: String,
+    /// Whether the model is asked in the pause that may be the end of a turn.
+    pub preemptive_generation: bool,
 }
 
 /// The least important level that is logged.
@@ -289,6 +291,7 @@ impl LlmSettings {
         let api_key = reader.optional("OPENAI_API_KEY", variables::secret);
         let base_url = reader.optional("OPENAI_BASE_URL", variables::base_url);
         let model = reader.optional("OPENAI_LLM_MODEL", variables::token);
+        let preemptive_generation = reader.optional("PREEMPTIVE_GENERATION", variables::switch);
         Some(Self {
             api_key: api_key?,
             base_url: base_url.unwrap_or_else(|| {
@@ -297,6 +300,7 @@ impl LlmSettings {
                     .expect("the default base URL is a URL")
             }),
             model: model.unwrap_or_else(|| OPENAI_LLM_MODEL.to_owned()),
+            preemptive_generation: preemptive_generation.unwrap_or(true),
         })
     }
 }

@@ -414,6 +414,16 @@ pub const VARIABLES: &[Variable] = &[
         optional: true,
     },
     Variable {
+        name: "PREEMPTIVE_GENERATION",
+        aliases: &[],
+        group: SPEECH,
+        doc: "Whether the language model is asked in the pause that may be the end of what the caller says: faster answers, and some requests in vain",
+        expected: "true or false",
+        needed_by: "voice-agent",
+        example: "true",
+        optional: true,
+    },
+    Variable {
         name: "OPENAI_STT_MODEL",
         aliases: &[],
         group: SPEECH,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, header::AUTHORIZATION};
 use secrecy::{ExposeSecret as _, SecretString};
-use sip_config::{Account, SttSettings, TtsSettings};
+use sip_config::{Account, LlmSettings, SttSettings, TtsSettings};
 
 use crate::{Refusal, endpoint, speak::CARTESIA_VERSION};
 
@@ -68,6 +68,17 @@ impl KeyCheck {
             vendor,
             account: account.clone(),
         })
+    }
+
+    /// Of whatever server speaks OpenAI's protocol.
+    pub fn llm(settings: &LlmSettings) -> Self {
+        Self {
+            vendor: Vendor::OpenAi,
+            account: Account {
+                api_key: settings.api_key.clone(),
+                base_url: settings.base_url.clone(),
+            },
+        }
     }
 
     /// Whether the answer to one is the answer to the other.

@@ -11,7 +11,7 @@
 //!     let patience = std::time::Duration::from_secs(2);
 //!     let mut spoken = voice.speak("One moment please.", patience).await?;
 //!     while let Some(samples) = spoken.next().await? {
-//!         println!("{} samples of {} Hz", samples.len(), speech_cloud::SPEAKING_RATE);
+//!         println!("{} samples of {} Hz", samples.len(), spoken.sample_rate());
 //!     }
 //! }
 //! # Ok(())
@@ -20,7 +20,7 @@
 //!
 //! # Contract
 //!
-//! 1. Audio to a vendor is 16 kHz mono, audio from a vendor 24 kHz mono, both i16.
+//! 1. Audio to a vendor is 16 kHz mono, audio from a vendor mono of the rate that [`Spoken::sample_rate`] says, both i16.
 //! 2. Nothing is tried twice in here, and nothing waits without a bound. What a failure means for the next
 //!    attempt, its [`Pause`] says.
 //! 3. No key is printed: they are in headers only, and are cut out of what a vendor answers.
@@ -36,6 +36,7 @@ mod breaker;
 mod key_check;
 pub mod listen;
 mod refusal;
+mod samples;
 mod speak;
 mod transcribe;
 
@@ -47,7 +48,7 @@ pub use breaker::{Breaker, Pause};
 pub use key_check::{KeyCheck, KeyError, check_key};
 pub use listen::{Listen, ListenError, listen};
 pub use refusal::Refusal;
-pub use speak::{CloudVoice, SPEAKING_RATE, SpeakError, Spoken};
+pub use speak::{CloudVoice, SpeakError, Spoken};
 pub use transcribe::{TranscribeError, Transcriber};
 
 /// Name lookup, TCP and TLS; whoever is slower is no use on a telephone.

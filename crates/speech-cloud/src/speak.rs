@@ -11,10 +11,15 @@ use serde_json::json;
 use sip_config::{CartesiaTts, DeepgramTts, OpenAiTts, TtsSettings};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{Pause, Refusal, endpoint};
+use crate::{
+    Pause, Refusal, endpoint,
+    samples::{Samples, Unplayable},
+};
 
-/// The rate of all that is spoken, in Hz: the only one that all vendors have.
-pub const SPEAKING_RATE: u32 = 24_000;
+/// The rate that vendors are asked for, in Hz: the only one that all of them have.
+///
+/// Servers of OpenAI's protocol have their own: [`Spoken::sample_rate`].
+pub(crate) const SPEAKING_RATE: u32 = 24_000;
 
 /// How long a vendor may send nothing in the middle of a sentence. It sends faster than is played, so that
 /// some seconds are in hand mostly.
@@ -36,7 +41,7 @@ pub enum SpeakError {
     /// There may be some audio already.
     #[error("the connection broke off")]
     CutOff(#[source] reqwest::Error),
-    #[error("the server sent {0} in place of raw samples")]
+    #[error("the server sent {0} in place of samples")]
     Garbage(String),
 }
 
@@ -102,7 +107,7 @@ impl CloudVoice {
         }
         let mut spoken = Spoken {
             response,
-            odd: None,
+            samples: Samples::new(),
             first: None,
         };
         let first = timeout_at(deadline, spoken.receive())
@@ -124,7 +129,8 @@ impl CloudVoice {
     fn request(&self, text: &str) -> RequestBuilder {
         let key = self.key().expose_secret();
         match &self.vendor {
-            // https://platform.openai.com/docs/api-reference/audio/createSpeech; its `pcm` is 24 kHz.
+            // https://platform.openai.com/docs/api-reference/audio/createSpeech; `pcm` would be
+            // raw and 24 kHz, but servers of this protocol send what their voices have, and say so in a WAV header only.
             Vendor::OpenAi(tts) => self
                 .http
                 .post(endpoint(&tts.account.base_url, "audio/speech"))
@@ -133,7 +139,7 @@ impl CloudVoice {
                     "model": tts.model,
                     "voice": tts.voice,
                     "input": text,
-                    "response_format": "pcm",
+                    "response_format": "wav",
                 })),
             // https://docs.cartesia.ai/api-reference/tts/bytes
             Vendor::Cartesia(tts) => self
@@ -171,12 +177,16 @@ impl CloudVoice {
 /// A sentence on its way.
 pub struct Spoken {
     response: Response,
-    /// Half a sample.
-    odd: Option<u8>,
+    samples: Samples,
     first: Option<Vec<i16>>,
 }
 
 impl Spoken {
+    /// In Hz, of one channel.
+    pub fn sample_rate(&self) -> u32 {
+        self.samples.rate()
+    }
+
     /// Returns the next samples, some milliseconds or a second of them; `None` when the sentence is complete.
     pub async fn next(&mut self) -> Result<Option<Vec<i16>>, SpeakError> {
         if let Some(first) = self.first.take() {
@@ -188,22 +198,14 @@ impl Spoken {
     }
 
     async fn receive(&mut self) -> Result<Option<Vec<i16>>, SpeakError> {
+        let garbage = |Unplayable(what)| SpeakError::Garbage(what);
         loop {
             let received = self.response.chunk().await;
             let cut_off = |error: reqwest::Error| SpeakError::CutOff(error.without_url());
             let Some(bytes) = received.map_err(cut_off)? else {
-                return Ok(None);
+                return self.samples.finish().map(|()| None).map_err(garbage);
             };
-            if bytes.starts_with(b"RIFF") {
-                return Err(SpeakError::Garbage("a WAV file".to_owned()));
-            }
-            let mut samples = Vec::with_capacity(bytes.len() / 2 + 1);
-            for byte in bytes {
-                match self.odd.take() {
-                    Some(low) => samples.push(i16::from_le_bytes([low, byte])),
-                    None => self.odd = Some(byte),
-                }
-            }
+            let samples = self.samples.push(&bytes).map_err(garbage)?;
             if !samples.is_empty() {
                 return Ok(Some(samples));
             }

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use sip_config::{Environment, ProviderSettings, SttSettings};
 use speech::{HEARING_RATE, Pcm, resample};
 use speech_cloud::{
-    CloudVoice, Listen, SPEAKING_RATE, Transcriber, http_client,
+    CloudVoice, Listen, Transcriber, http_client,
     listen::{Command, listen},
 };
 use tokio::sync::mpsc;
@@ -31,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
     let mut spoken = voice.speak(&text, PATIENCE).await?;
     let first = asked.elapsed();
     let mut said = Pcm {
-        sample_rate: SPEAKING_RATE,
+        sample_rate: spoken.sample_rate(),
         samples: Vec::new(),
     };
     while let Some(samples) = spoken.next().await? {
@@ -44,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
     );
     let spec = hound::WavSpec {
         channels: 1,
-        sample_rate: SPEAKING_RATE,
+        sample_rate: said.sample_rate,
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };

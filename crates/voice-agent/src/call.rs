@@ -72,7 +72,7 @@ use self::{
 };
 use crate::{
     audio::Speaker,
-    conversation::{Brain, Done, Mind, Told, expects_answer},
+    conversation::{Brain, Done, Heard, Mind, Told, expects_answer},
     delivery::Delivery,
     ears::{Attention, EarEvent, Ears},
     hold::chime,
@@ -319,6 +319,14 @@ struct Speaking {
     delivery: watch::Receiver<Delivery>,
     /// Whether it is said to the caller, not to the transfer target in private.
     to_caller: bool,
+}
+
+impl Speaking {
+    /// What the caller has heard of it.
+    fn heard(&self) -> Option<String> {
+        let heard = || self.delivery.borrow().words(Instant::now());
+        self.to_caller.then(heard)
+    }
 }
 
 impl Shell {
@@ -669,13 +677,19 @@ impl Shell {
 
     /// Remembers for the conversation what has been heard of the last utterance, which has ended.
     fn conclude_speech(&mut self) {
-        let Some(speaking) = self.speaking.take() else {
-            return;
-        };
-        if speaking.to_caller {
-            let heard = speaking.delivery.borrow().words(Instant::now());
+        let heard = self.speaking.take().and_then(|speaking| speaking.heard());
+        if let Some(heard) = heard {
             trace!(heard, "told");
             self.done.push(Done::Said(heard));
+        }
+    }
+
+    /// Thinks of an answer to what may be a whole turn, as if it had ended.
+    fn think_ahead(&mut self, turn: Heard) {
+        if self.call.would_answer(Instant::now(), &turn) {
+            let heard = self.speaking.as_ref().and_then(Speaking::heard);
+            let done = self.done.iter().cloned().chain(heard.map(Done::Said));
+            self.mind.think_ahead(done.collect(), turn);
         }
     }
 
@@ -722,6 +736,9 @@ impl Shell {
         let input = match event {
             EarEvent::SpeechStarted => Input::SpeechStarted,
             EarEvent::SpeechEnded { at } => Input::SpeechEnded { at },
+            EarEvent::Drafted { first, second } => {
+                return self.think_ahead(Heard::Turn { first, second });
+            }
             EarEvent::Unrecognised => {
                 warn!("a turn was not recognised");
                 Input::Unrecognised

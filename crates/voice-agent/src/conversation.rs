@@ -29,9 +29,9 @@ mod read_back;
 mod sentences;
 mod spoken_number;
 
-use std::time::Instant;
+use std::{future::pending, time::Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use transfer_core::{Doubt, PhoneNumber, TransferFailure, policy::Refusal};
 
 use self::intent::Intent;
@@ -191,7 +191,8 @@ pub enum TransferRequest {
     Number(PhoneNumber),
 }
 
-/// Who thinks.
+/// Who thinks. A copy is the same conversation, which then goes its own way.
+#[derive(Clone)]
 pub enum Brain {
     Rules(Box<DialoguePolicy>),
     Llm(Box<LlmBrain>),
@@ -228,27 +229,35 @@ impl Brain {
     /// Decides on the answer, and tells it as it comes. Never fails: without its server, a model's brain answers by
     /// the rules.
     ///
-    /// When nobody listens to what is `told` any more, the answer is given up with its request. Cancel safe too: what
-    /// was heard is remembered either way, and what was said of the answer once [`Brain::did`] says so.
-    pub async fn hear(&mut self, heard: Heard, told: &mpsc::Sender<Told>) {
+    /// When nobody listens any more, the answer is given up with its request. Cancel safe too: what was heard is
+    /// remembered either way, and what was said of the answer once [`Brain::did`] says so.
+    pub async fn hear(&mut self, heard: Heard, listener: &Listener) {
         let reply = tokio::select! {
             // First, so that what was heard is remembered.
             biased;
-            reply = self.answer(heard, told) => reply,
-            () = told.closed() => return,
+            reply = self.answer(heard, listener) => reply,
+            () = listener.leaves() => return,
         };
         let end = Told::Reply {
             reply,
             expects_number: self.expects_number(),
             refused: self.take_refusal(),
         };
-        tell(told, end).await;
+        listener.tell(end).await;
     }
 
-    async fn answer(&mut self, heard: Heard, told: &mpsc::Sender<Told>) -> Reply {
+    async fn answer(&mut self, heard: Heard, listener: &Listener) -> Reply {
         match self {
             Self::Rules(policy) => policy.hear(heard),
-            Self::Llm(brain) => brain.hear(heard, told).await,
+            Self::Llm(brain) => brain.hear(heard, listener).await,
+        }
+    }
+
+    /// Whether an answer takes time, so that it is worth while to think of one before it is certain what is asked.
+    fn thinks_ahead(&self) -> bool {
+        match self {
+            Self::Rules(_) => false,
+            Self::Llm(brain) => brain.thinks_ahead(),
         }
     }
 
@@ -268,7 +277,38 @@ impl Brain {
     }
 }
 
-/// Nobody who has stopped listening is told anything.
-async fn tell(told: &mpsc::Sender<Told>, news: Told) {
-    told.send(news).await.ok();
+/// Whoever listens to what comes of a thought.
+pub struct Listener {
+    told: mpsc::Sender<Told>,
+    meant: watch::Receiver<bool>,
+}
+
+impl Listener {
+    /// Of a thought about what was said.
+    pub fn new(told: mpsc::Sender<Told>) -> Self {
+        let (_, meant) = watch::channel(true);
+        Self { told, meant }
+    }
+
+    /// Of a thought about what may be a whole turn; `meant` becomes true when it was one.
+    fn ahead(told: mpsc::Sender<Told>, meant: watch::Receiver<bool>) -> Self {
+        Self { told, meant }
+    }
+
+    /// Nobody who has stopped listening is told anything.
+    async fn tell(&self, news: Told) {
+        self.told.send(news).await.ok();
+    }
+
+    /// Waits until nobody listens.
+    async fn leaves(&self) {
+        self.told.closed().await;
+    }
+
+    /// Waits until what the thought is about was really said; for ever, if it never was.
+    async fn meant(&self) {
+        if self.meant.clone().wait_for(|meant| *meant).await.is_err() {
+            pending().await
+        }
+    }
 }

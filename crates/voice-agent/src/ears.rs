@@ -6,7 +6,6 @@
 mod line;
 
 use std::{
-    convert::Infallible,
     future::pending,
     pin::Pin,
     sync::{
@@ -69,6 +68,12 @@ pub enum EarEvent {
     SpeechStarted,
     /// The person has stopped speaking, at that time; the recognition begins. Not told of words without a turn.
     SpeechEnded { at: Instant },
+    /// What the person has said, if a pause turns out to be the end of the turn; the turn, if it comes, says whether it
+    /// did.
+    Drafted {
+        first: String,
+        second: Option<String>,
+    },
     /// Whoever was to recognise a turn failed.
     Unrecognised,
     Turn {
@@ -151,7 +156,13 @@ pub(crate) struct LocalEars {
 }
 
 /// A recognition that has begun before the person was known to have finished.
-type Draft<'e> = Pin<Box<MaybeDone<BoxFuture<'e, Recognised>>>>;
+struct Draft<'e> {
+    recognition: Pin<Box<MaybeDone<BoxFuture<'e, Recognised>>>>,
+    /// Whether it is known that it is ready.
+    is_told: bool,
+    /// Whether it is the turn's, should the pause be its end: Deepgram's words are finished by themselves.
+    is_turns: bool,
+}
 
 /// What is to be recognised.
 enum Said {
@@ -191,7 +202,8 @@ impl Ears {
     ///
     /// `frames` are 16 kHz mono, 10 ms or any other length, and never stop while the call lasts:
     /// silence is what ends a turn. Recognition runs beside listening, and turns come in their order.
-    /// It begins in the silence that may be the end of a turn, and in vain when the person goes on.
+    /// It begins in the silence that may be the end of a turn, and in vain when the person goes on; what comes of it
+    /// meanwhile is told as [`EarEvent::Drafted`].
     /// A phone number that breaks off is held back for [`NUMBER_HANG`] and joined with what follows.
     pub async fn listen(
         self,
@@ -234,14 +246,17 @@ impl Ears {
                                 over_agent = self.attention.allows_murmurs();
                                 out.push(EarEvent::SpeechStarted);
                             }
-                            Endpoint::Paused(turn) => draft = self.draft(turn, over_agent),
+                            Endpoint::Paused(turn) => {
+                                draft = self.draft(turn, line.as_mut(), over_agent);
+                            }
                             Endpoint::WentOn => draft = None,
                             Endpoint::TurnEnded(turn) => {
                                 let at = before(turn.silence);
                                 out.push(EarEvent::SpeechEnded { at });
                                 let words = line.as_mut().and_then(|line| line.turn_ended(&turn));
-                                recognising.push_back(match draft.take() {
-                                    Some(draft) => finished(draft).boxed(),
+                                let draft = draft.take().filter(|draft| draft.is_turns);
+                                recognising.push_back(match draft {
+                                    Some(draft) => draft.finished().boxed(),
                                     None => self.recognise(Said::Turn {
                                         turn,
                                         words,
@@ -270,7 +285,10 @@ impl Ears {
                     recognising.push_back(self.recognise(Said::Words(utterance)).boxed());
                     vec![EarEvent::SpeechStarted]
                 }
-                never = drafted(&mut draft) => match never {},
+                drafted = drafted(&mut draft) => {
+                    let follows = held.is_none() && recognising.is_empty();
+                    drafted.filter(|_| follows).into_iter().collect()
+                }
                 () = sleep_until_maybe(patience) => {
                     held.take().map(Recognised::into_event).into_iter().collect()
                 }
@@ -283,24 +301,53 @@ impl Ears {
         }
     }
 
-    /// Begins to recognise what may be a whole turn, where that takes time and a core is free for it.
-    fn draft(&self, turn: Turn, over_agent: bool) -> Option<Draft<'_>> {
-        let takes_time = match self.stt {
-            Stt::Local | Stt::OpenAi(..) => true,
-            Stt::Deepgram(..) => false,
+    /// Begins to recognise what may be a whole turn: where that takes time only when a core is free for it.
+    fn draft(&self, turn: Turn, line: Option<&mut Line>, over_agent: bool) -> Option<Draft<'_>> {
+        let (recognition, is_turns) = match self.stt {
+            Stt::Deepgram(..) => {
+                let words = line?.paused(&turn)?;
+                let finished = self.finished_by_deepgram(words, before(turn.silence));
+                (finished.boxed(), false)
+            }
+            Stt::Local | Stt::OpenAi(..) => {
+                let local = self.local.as_ref();
+                if local.is_some_and(|local| !local.inference.has_free_core()) {
+                    return None;
+                }
+                let words = None;
+                let said = Said::Turn {
+                    turn,
+                    words,
+                    over_agent,
+                };
+                (self.recognise(said).boxed(), true)
+            }
         };
-        let has_core = self
-            .local
-            .as_ref()
-            .is_none_or(|local| local.inference.has_free_core());
-        (takes_time && has_core).then(|| {
-            let recognition = self.recognise(Said::Turn {
-                turn,
-                words: None,
-                over_agent,
-            });
-            Box::pin(maybe_done(recognition.boxed()))
+        Some(Draft {
+            recognition: Box::pin(maybe_done(recognition)),
+            is_told: false,
+            is_turns,
         })
+    }
+
+    /// What Deepgram has finished of what may be a whole turn; nothing where this is not all that is needed.
+    async fn finished_by_deepgram(
+        &self,
+        mut words: watch::Receiver<Words>,
+        speech_ended: Instant,
+    ) -> Recognised {
+        let words = words.wait_for(|words| words.complete).await;
+        let mut first = words.map(|words| words.text.clone()).unwrap_or_default();
+        // This machine will have its say, too.
+        if self.local.is_some() && (has_number(&first) || self.attention.expects_number()) {
+            first.clear();
+        }
+        Recognised {
+            first,
+            second: None,
+            failed: false,
+            speech_ended,
+        }
     }
 
     async fn recognise(&self, said: Said) -> Recognised {
@@ -449,18 +496,25 @@ fn heard(text: String) -> Transcript {
     }
 }
 
-/// Goes on with the draft, and never returns. Cancel safe.
-async fn drafted(draft: &mut Option<Draft<'_>>) -> Infallible {
-    if let Some(draft) = draft {
-        draft.await;
+/// Goes on with the draft, and returns what came of it once, if that can be a turn by itself. Cancel safe.
+async fn drafted(draft: &mut Option<Draft<'_>>) -> Option<EarEvent> {
+    match draft {
+        Some(draft) if !draft.is_told => {
+            draft.recognition.as_mut().await;
+            draft.is_told = true;
+            let recognised = draft.recognition.as_mut().output_mut()?;
+            recognised.drafted()
+        }
+        Some(_) | None => pending().await,
     }
-    pending().await
 }
 
-async fn finished(mut draft: Draft<'_>) -> Recognised {
-    draft.as_mut().await;
-    let recognised = draft.as_mut().take_output();
-    recognised.expect("it has just ended, and is asked once")
+impl Draft<'_> {
+    async fn finished(mut self) -> Recognised {
+        self.recognition.as_mut().await;
+        let recognised = self.recognition.as_mut().take_output();
+        recognised.expect("it has just ended, and is asked once")
+    }
 }
 
 /// Never returns without a line. Cancel safe.
@@ -524,6 +578,15 @@ impl Recognised {
             failed: false,
             speech_ended: more.speech_ended,
         }
+    }
+
+    /// What may be a whole turn. One that says nothing or breaks off in a number is worth no thought.
+    fn drafted(&self) -> Option<EarEvent> {
+        let may_be_one = !self.first.trim().is_empty() && !self.is_unfinished();
+        may_be_one.then(|| EarEvent::Drafted {
+            first: self.first.clone(),
+            second: self.second.clone(),
+        })
     }
 
     fn into_event(self) -> EarEvent {
@@ -608,8 +671,18 @@ pub(crate) mod tests {
         heard_by(ears, turns, sentences).await
     }
 
-    /// Speaks, and collects what is heard until `turns` turns are.
+    /// Speaks, and collects what is heard until `turns` turns are; not what only may be one.
     pub(super) async fn heard_by(
+        ears: Ears,
+        turns: usize,
+        sentences: &[(u64, &str)],
+    ) -> Vec<EarEvent> {
+        let mut events = heard_with_drafts(ears, turns, sentences).await;
+        events.retain(|event| !matches!(event, EarEvent::Drafted { .. }));
+        events
+    }
+
+    pub(super) async fn heard_with_drafts(
         ears: Ears,
         turns: usize,
         sentences: &[(u64, &str)],
@@ -620,8 +693,8 @@ pub(crate) mod tests {
         let collect = async {
             let is_turn = |event: &EarEvent| matches!(event, EarEvent::Turn { .. });
             while collected.iter().filter(|event| is_turn(event)).count() < turns {
-                let event = from_ears.recv().await;
-                collected.push(event.expect("the ears listen"));
+                let event = from_ears.recv().await.expect("the ears listen");
+                collected.push(event);
             }
         };
         let line = async {

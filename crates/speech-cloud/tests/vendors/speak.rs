@@ -57,7 +57,7 @@ async fn each_vendor_is_asked_as_it_documents() {
         Some("Bearer the-secret-key")
     );
     let body = serde_json::json!({
-        "model": "tts-1", "voice": "alloy", "input": "Hello there.", "response_format": "pcm",
+        "model": "tts-1", "voice": "alloy", "input": "Hello there.", "response_format": "wav",
     });
     assert_eq!(openai.json(), body);
 

@@ -42,6 +42,7 @@ static MODEL: LazyLock<LanguageModel> = LazyLock::new(|| {
         api_key: SecretString::from("unused"),
         base_url: "http://127.0.0.1:9/v1".parse().unwrap(),
         model: "unused".to_owned(),
+        preemptive_generation: false,
     })
 });
 

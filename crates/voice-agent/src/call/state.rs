@@ -442,6 +442,25 @@ impl Call {
         self.settings.gate.take_decision()
     }
 
+    /// Whether a turn would be answered if it ended now: then its answer may be thought of before.
+    pub(crate) fn would_answer(&self, now: Instant, turn: &Heard) -> bool {
+        let Heard::Turn { first, second } = turn else {
+            return false;
+        };
+        let listens = match &self.phase {
+            Phase::Answered { .. } | Phase::Listening { .. } => true,
+            Phase::Interrupted { .. } => !self.goes_on_over(first, second.as_deref()),
+            Phase::Connecting
+            | Phase::Thinking
+            | Phase::Speaking(_)
+            | Phase::HandingOver(_)
+            | Phase::AwaitingTone { .. }
+            | Phase::Noting
+            | Phase::Ended => false,
+        };
+        listens && !self.early_media && self.machine(now, turn).is_none()
+    }
+
     /// When [`Self::handle_timeout`] wants to be called, if nothing else happens before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let due = [self.phase_timeout(), self.dead_air.poll_timeout()];

@@ -591,6 +591,7 @@ impl<'s> Talk<'s> {
                 Input::SpeechStarted
             }
             EarEvent::SpeechEnded { at } => Input::SpeechEnded { at },
+            EarEvent::Drafted { .. } => return,
             EarEvent::Unrecognised => {
                 self.hearing = false;
                 Input::Unrecognised

@@ -27,7 +27,8 @@ use futures_util::StreamExt as _;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sip_config::LlmSettings;
-use tokio::{sync::mpsc, time::timeout};
+use speech_cloud::Pause;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 use transfer_core::{
     PhoneNumber,
@@ -38,8 +39,8 @@ use self::{
     calls::{Act, Call, ToolCalls},
     draft::Draft,
 };
-use super::{Action, DialoguePolicy, Heard, Keys, PolicySettings, Reply, Told, department};
-use crate::{behaviour::Behaviour, tool::Tool};
+use super::{Action, DialoguePolicy, Heard, Keys, Listener, PolicySettings, Reply, department};
+use crate::{behaviour::Behaviour, tool::Tool, vendor::Vendor};
 
 /// How long the server may take to begin its answer, and between two pieces of it.
 ///
@@ -74,12 +75,15 @@ const BROKEN_OFF: &str = "I am sorry, I lost my thread. Please ask me again.";
 #[derive(Clone)]
 pub struct LanguageModel {
     client: Client<OpenAIConfig>,
+    vendor: Vendor,
     name: String,
+    thinks_ahead: bool,
     /// Besides the built-in ones.
     tools: Arc<[Arc<dyn Tool>]>,
 }
 
 /// Asks a model, and [`DialoguePolicy`] whenever the rules have the say.
+#[derive(Clone)]
 pub struct LlmBrain {
     model: LanguageModel,
     policy: DialoguePolicy,
@@ -117,6 +121,22 @@ enum AnswerError {
     OnlyTools,
 }
 
+impl AnswerError {
+    /// What this says about asking the server again; `None` when the model is at fault, not its server.
+    fn pause(&self) -> Option<Pause> {
+        match self {
+            Self::Server(OpenAIError::ApiError(refusal)) => match refusal.status_code.as_u16() {
+                401 | 403 | 404 => Some(Pause::UntilFixed),
+                _ => Some(Pause::None),
+            },
+            Self::Server(_) | Self::Stalled | Self::TooLong | Self::CutOff => Some(Pause::None),
+            Self::Empty | Self::UnknownTool(_) | Self::MalformedArguments(_) | Self::OnlyTools => {
+                None
+            }
+        }
+    }
+}
+
 impl LanguageModel {
     /// Contacts nobody yet.
     pub fn new(settings: &LlmSettings) -> Self {
@@ -125,9 +145,16 @@ impl LanguageModel {
             .with_api_key(settings.api_key.expose_secret());
         Self {
             client: Client::with_config(config),
+            vendor: Vendor::new("OpenAI"),
             name: settings.model.clone(),
+            thinks_ahead: settings.preemptive_generation,
             tools: Arc::default(),
         }
+    }
+
+    /// The model's server, which all clones leave alone together.
+    pub(crate) fn vendor(&self) -> &Vendor {
+        &self.vendor
     }
 
     /// Lets the model call `tools` too.
@@ -186,22 +213,29 @@ impl LlmBrain {
         }
     }
 
+    /// Whether the model is to be asked before it is certain that the person has finished.
+    pub(super) fn thinks_ahead(&self) -> bool {
+        self.model.thinks_ahead
+    }
+
     /// Cancel safe: what was heard is remembered at once.
-    pub(super) async fn hear(&mut self, heard: Heard, told: &mpsc::Sender<Told>) -> Reply {
+    pub(super) async fn hear(&mut self, heard: Heard, listener: &Listener) -> Reply {
         let rules_answer = self.policy.has_the_say(&heard);
         let Heard::Turn { first, .. } = &heard else {
             return self.policy.hear(heard);
         };
         self.remember(ChatCompletionRequestUserMessage::from(first.as_str()));
-        if rules_answer {
+        if rules_answer || !self.model.vendor.is_worth_asking() {
             return self.policy.hear(heard);
         }
-        let mut draft = Draft::new(told);
+        let mut draft = Draft::new(listener);
         match self.ask(&mut draft).await {
-            Ok(answer) => self.reply(answer, draft.is_told()),
+            Ok(answer) => {
+                self.model.vendor.succeeded();
+                self.reply(answer, draft.is_told())
+            }
             Err(error) if draft.is_told() => {
-                let error = anyhow::Error::from(error);
-                warn!("{error:#}; the answer ends with what was complete of it");
+                self.failed(error, "the answer ends with what was complete of it");
                 let sentences = draft.complete().into_iter().chain([BROKEN_OFF.to_owned()]);
                 Reply {
                     say: Some(sentences.collect::<Vec<_>>().join(" ")),
@@ -209,10 +243,16 @@ impl LlmBrain {
                 }
             }
             Err(error) => {
-                let error = anyhow::Error::from(error);
-                warn!("{error:#}; answering by the rules");
+                self.failed(error, "answering by the rules");
                 self.policy.hear(heard)
             }
+        }
+    }
+
+    fn failed(&self, error: AnswerError, consequence: &str) {
+        match error.pause() {
+            Some(pause) => self.model.vendor.failed(error, pause, consequence),
+            None => warn!("{:#}; {consequence}", anyhow::Error::from(error)),
         }
     }
 
@@ -321,6 +361,7 @@ impl LlmBrain {
                 }
                 Some(Call::Own { tool, arguments }) => {
                     draft.tell_rest().await;
+                    draft.meant().await;
                     use_tool(&*tool, arguments).await
                 }
                 Some(Call::Mistake(mistake)) => mistake,

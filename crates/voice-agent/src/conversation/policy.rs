@@ -63,7 +63,7 @@ pub struct PolicySettings {
 /// A dialogue without a model: understands transfers, numbers, yes and no.
 ///
 /// Pure: every answer follows from what was heard so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DialoguePolicy {
     settings: PolicySettings,
     /// Whether whoever could not be reached may be asked to call back.

@@ -6,7 +6,7 @@ use speech::{HEARING_RATE, resample};
 use speech_cloud::http_client;
 
 use super::{
-    tests::{MODELS, heard_by, local, words},
+    tests::{MODELS, heard_by, heard_with_drafts, local, words},
     *,
 };
 use crate::{
@@ -32,7 +32,10 @@ fn openai(server: &Server) -> Stt {
 fn firsts(events: &[EarEvent]) -> Vec<String> {
     let firsts = events.iter().filter_map(|event| match event {
         EarEvent::Turn { first, .. } => Some(first.clone()),
-        EarEvent::SpeechStarted | EarEvent::SpeechEnded { .. } | EarEvent::Unrecognised => None,
+        EarEvent::SpeechStarted
+        | EarEvent::SpeechEnded { .. }
+        | EarEvent::Drafted { .. }
+        | EarEvent::Unrecognised => None,
     });
     firsts.collect()
 }
@@ -296,6 +299,59 @@ async fn recognition_begins_in_each_pause_and_serves_when_it_was_the_last() {
         let lengths: Vec<_> = server.requests().iter().map(|it| it.body.len()).collect();
         assert!(asked.contains(&lengths.len()), "{lengths:?}");
         assert!(lengths.is_sorted(), "{lengths:?}");
+    }
+}
+
+/// What was told before and after the end of a turn.
+fn around_the_end(events: &[EarEvent]) -> (Vec<&str>, Vec<&str>) {
+    let end = events
+        .iter()
+        .position(|event| matches!(event, EarEvent::SpeechEnded { .. }));
+    let (before, after) = events.split_at(end.unwrap());
+    let text = |event| match event {
+        &EarEvent::Drafted { ref first, .. } | &EarEvent::Turn { ref first, .. } => {
+            Some(first.as_str())
+        }
+        EarEvent::SpeechStarted | EarEvent::SpeechEnded { .. } | EarEvent::Unrecognised => None,
+    };
+    let texts = |events| Iterator::filter_map(<[_]>::iter(events), text).collect();
+    (texts(before), texts(after))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_is_known_before_the_turn_is_known_to_have_ended() {
+    let answer = Answer::Typed("application/json", br#"{"text":"Connect me."}"#.to_vec());
+    let server = Server::always(answer).await;
+    let events = heard_with_drafts(Ears::new(openai(&server), None), 1, &[SENTENCE]).await;
+    let told = around_the_end(&events);
+    assert_eq!(told, (vec!["Connect me."], vec!["Connect me."]));
+
+    // The sentence ends before 2.1 s, the turn after 2.5 s.
+    let deepgram_hears = |text: &'static str| {
+        Deepgram::start(move |_, what| match what {
+            Got::Audio(audio) if (2_350..2_400).contains(&audio.as_millis()) => {
+                vec![results(0, 2_300, true, text)]
+            }
+            Got::Text(message) if message == "Finalize" => vec![results(2_300, 60_000, true, "")],
+            Got::Opened | Got::Audio(_) | Got::Text(_) => vec![],
+        })
+    };
+    let server = deepgram_hears("Connect me.").await;
+    for local in [None, Some(local())] {
+        let ears = Ears::new(deepgram(&server).0, local);
+        let events = heard_with_drafts(ears, 1, &[SENTENCE]).await;
+        let told = around_the_end(&events);
+        assert_eq!(told, (vec!["Connect me."], vec!["Connect me."]));
+    }
+    // This machine listens to numbers, too; and one that breaks off goes on.
+    for text in [
+        "Call plus one, five five five, zero zero zero, one two three four.",
+        "Plus four",
+    ] {
+        let server = deepgram_hears(text).await;
+        let ears = Ears::new(deepgram(&server).0, Some(local()));
+        let events = heard_with_drafts(ears, 1, &[SENTENCE]).await;
+        assert_eq!(around_the_end(&events), (vec![], vec![text]));
     }
 }
 

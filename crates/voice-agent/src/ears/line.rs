@@ -58,6 +58,8 @@ struct Link {
     listen: Listen,
     /// Turns of which Deepgram has not finished the words, in positions of this connection.
     turns: VecDeque<(Range<Duration>, watch::Sender<Words>)>,
+    /// What may be the next turn.
+    draft: Option<(Range<Duration>, watch::Sender<Words>)>,
 }
 
 /// Words that no turn of ours was noticed for.
@@ -109,17 +111,33 @@ impl Line {
     /// Returns where the words of the turn that has just ended will be; `None` when the line has not heard all
     /// of it. The sender goes when the line breaks.
     pub(super) fn turn_ended(&mut self, turn: &Turn) -> Option<watch::Receiver<Words>> {
-        let start = self.position.saturating_sub(length(turn.pcm.len()));
-        let end = self.position.saturating_sub(turn.silence);
-        let link = self.link.as_mut().filter(|link| link.begin <= start)?;
-        let range = start - link.begin..end.max(start) - link.begin;
+        let (link, range) = self.heard(turn)?;
         let (sender, words) = watch::channel(Words::default());
+        link.draft = None;
         link.turns.push_back((range, sender));
         link.settle();
         if !link.turns.is_empty() && link.commands.try_send(Command::Finalize).is_err() {
             debug!("the line is behind or broken");
         }
         Some(words)
+    }
+
+    /// As [`Self::turn_ended`], for what may be a whole turn: Deepgram is not told to finish. The sender goes with the
+    /// next pause and the end of the turn, too.
+    pub(super) fn paused(&mut self, turn: &Turn) -> Option<watch::Receiver<Words>> {
+        let (link, range) = self.heard(turn)?;
+        let (sender, words) = watch::channel(link.listen.turn(&range));
+        link.draft = Some((range, sender));
+        Some(words)
+    }
+
+    /// The connection, and where in it the person said that; `None` when it has not heard all of it.
+    fn heard(&mut self, turn: &Turn) -> Option<(&mut Link, Range<Duration>)> {
+        let start = self.position.saturating_sub(length(turn.pcm.len()));
+        let end = self.position.saturating_sub(turn.silence);
+        let link = self.link.as_mut().filter(|link| link.begin <= start)?;
+        let range = start - link.begin..end.max(start) - link.begin;
+        Some((link, range))
     }
 
     /// Waits for words that no turn was noticed for, and keeps the turns up to date meanwhile; never returns
@@ -178,6 +196,7 @@ impl Link {
             begin,
             listen: Listen::default(),
             turns: VecDeque::new(),
+            draft: None,
         }
     }
 
@@ -192,6 +211,9 @@ impl Link {
             self.turns.pop_front();
         }
         if let Some((range, sender)) = self.turns.front() {
+            sender.send_replace(self.listen.turn(range));
+        }
+        if let Some((range, sender)) = &self.draft {
             sender.send_replace(self.listen.turn(range));
         }
     }

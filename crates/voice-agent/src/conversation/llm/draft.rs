@@ -3,16 +3,15 @@
 use std::time::Instant;
 
 use speech::clauses;
-use tokio::sync::mpsc;
 
-use super::super::{Told, sentences::Sentences, tell};
+use super::super::{Listener, Told, sentences::Sentences};
 
 /// Characters of what is told at once, at least: a voice says "Sure." better with the sentence that follows.
 const SHORTEST: usize = 20;
 
 /// Tells an answer sentence by sentence.
 pub(super) struct Draft<'a> {
-    to: &'a mpsc::Sender<Told>,
+    to: &'a Listener,
     has_begun: bool,
     unsaid: Sentences,
     is_told: bool,
@@ -21,7 +20,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(to: &'a mpsc::Sender<Told>) -> Self {
+    pub(super) fn new(to: &'a Listener) -> Self {
         Self {
             to,
             has_begun: false,
@@ -34,7 +33,7 @@ impl<'a> Draft<'a> {
     /// The model has answered something.
     pub(super) async fn begins(&mut self) {
         if !std::mem::replace(&mut self.has_begun, true) {
-            tell(self.to, Told::FirstToken(Instant::now())).await;
+            self.to.tell(Told::FirstToken(Instant::now())).await;
         }
     }
 
@@ -68,6 +67,11 @@ impl<'a> Draft<'a> {
         joined(&sentences)
     }
 
+    /// Waits until what is answered was really said.
+    pub(super) async fn meant(&self) {
+        self.to.meant().await;
+    }
+
     /// The model has called a tool that answers it. Takes what it said before; what was not told is dropped.
     pub(super) fn calls_tool(&mut self) -> Option<String> {
         self.unsaid = Sentences::default();
@@ -87,7 +91,7 @@ impl<'a> Draft<'a> {
     async fn tell(&mut self, sentence: String) {
         self.is_told = true;
         self.since_tools.push(sentence.clone());
-        tell(self.to, Told::Sentence(sentence)).await;
+        self.to.tell(Told::Sentence(sentence)).await;
     }
 }
 

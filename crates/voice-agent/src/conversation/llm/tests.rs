@@ -12,7 +12,9 @@ use tokio::{
 };
 
 use super::*;
-use crate::conversation::{Brain, Done, TransferRequest};
+use tokio::sync::mpsc;
+
+use crate::conversation::{Brain, Done, Told, TransferRequest};
 
 /// What the server does with one request.
 #[derive(Clone)]
@@ -66,6 +68,7 @@ impl Server {
                 api_key: "secret-key".to_owned().into(),
                 base_url: format!("http://{address}/v1").parse().unwrap(),
                 model: "test-model".to_owned(),
+                preemptive_generation: true,
             },
             requests,
             task,
@@ -236,8 +239,7 @@ fn begins(pieces: &[&str]) -> Vec<Value> {
 /// All that comes of `heard`: the sentences, and the end.
 async fn told(brain: &mut LlmBrain, heard: Heard) -> (Vec<String>, Reply) {
     let (to, mut told) = mpsc::channel(32);
-    let reply = brain.hear(heard, &to).await;
-    drop(to);
+    let reply = brain.hear(heard, &Listener::new(to)).await;
     let mut sentences = Vec::new();
     while let Some(told) = told.recv().await {
         match told {
@@ -281,7 +283,7 @@ async fn a_sentence_is_told_while_the_server_holds_the_next_one_back() {
     .await;
     let mut brain = Brain::Llm(Box::new(server.brain()));
     let (to, mut told) = mpsc::channel(1);
-    let answer = tokio::spawn(async move { brain.hear(turn("When?"), &to).await });
+    let answer = tokio::spawn(async move { brain.hear(turn("When?"), &Listener::new(to)).await });
     let first = next(&mut told).await;
     assert_eq!(first.as_deref(), Ok("We open at nine every day."));
     assert!(told.try_recv().is_err() && !answer.is_finished());
@@ -362,11 +364,14 @@ async fn an_answer_that_nobody_wants_is_given_up_with_its_request() {
         next(&mut told).await.unwrap();
         drop(told);
     };
+    let to = Listener::new(to);
     tokio::join!(brain.hear(turn("When do you open?"), &to), listener);
     left.notified().await;
     brain.did(&Done::Said("We open".to_owned()));
     let (to, mut told) = mpsc::channel(32);
-    brain.hear(turn("And on Sundays?"), &to).await;
+    brain
+        .hear(turn("And on Sundays?"), &Listener::new(to))
+        .await;
 
     let end = next(&mut told).await.unwrap_err();
     assert_eq!(end.say.as_deref(), Some("At ten."));
