@@ -7,7 +7,7 @@ use sip_config::{
     AgentSettings, Environment, LiveKitSettings, LogLevel, OutboundTrunkSettings, SettingsError,
 };
 
-use crate::console::{Ending, Wishes};
+use crate::console::{CallerWish, Devices, Ending, Wishes};
 
 /// Calls people over a SIP trunk of LiveKit, talks with them and transfers them.
 ///
@@ -18,7 +18,7 @@ use crate::console::{Ending, Wishes};
     version,
     max_term_width = 100,
     after_help = "Without a telephone:\n  \
-        voice-agent console          talk with the agent by keyboard\n\n\
+        voice-agent console          talk with the agent by microphone or keyboard\n\n\
         First call:\n  \
         cargo xtask setup            get the speech models\n  \
         trunk-setup                  create or repair the outbound trunk\n  \
@@ -39,18 +39,19 @@ pub enum Command {
     /// The first SIGTERM or SIGINT stops taking jobs and waits for running calls; the second one, or
     /// the end of `--drain-timeout`, hangs them up.
     Start(WorkerArgs),
-    /// Talk with the agent by keyboard or audio files, without LiveKit: nobody is called
+    /// Talk with the agent by microphone, keyboard or audio files, without LiveKit: nobody is called
     ///
-    /// What you type is what the caller says, and what the caller would hear is printed, with the rule that
-    /// allows or refuses a transfer and the SIP messages that would be sent. No server is needed, nobody is
-    /// called and no number leaves the machine; only providers whose keys are set are asked, as in a call.
+    /// At a terminal with a microphone you speak as the caller; elsewhere, and with --text, you type what the caller
+    /// says, and what the caller would hear is printed, with the rule that allows or refuses a transfer and the SIP
+    /// messages that would be sent. No server is needed, nobody is called and no number leaves the machine; only
+    /// providers whose keys are set are asked, as in a call.
     ///
     /// The settings are those of the worker, from the environment, `.env.local` and `.env`, without LiveKit's and
     /// the trunk's. The keyboard needs no speech models. A script on standard input works like the keyboard,
     /// and its end hangs up; a line in it that is no command ends it with exit code 2.
     ///
-    /// A microphone is not built in, since it needs libraries of the system: record and play files
-    /// (docs/console.md).
+    /// Microphone and speaker are those of PulseAudio or PipeWire, and need the speech models or a provider for both;
+    /// with a headset the agent does not hear itself (docs/console.md).
     #[command(after_long_help = CONSOLE_HELP)]
     Console(ConsoleArgs),
     /// Check everything that a call needs: runs `trunk-setup doctor`, with its options and exit code
@@ -71,10 +72,12 @@ Examples:
   printf 'transfer me\\n' | DEFAULT_TRANSFER_NUMBER=+15550001234 voice-agent console
   voice-agent console --transfer busy --json < script.txt
   voice-agent console --wav hello.wav --wav yes.wav --out answer.wav
+  voice-agent console --list-devices
+  voice-agent console --input-device alsa_input.usb-headset --output-device alsa_output.usb-headset
 
 Exit codes, as those of dialer --wait:
   0    the caller was transferred or hung up, or the agent hung up
-  1    standard input or output failed
+  1    standard input or output failed, or microphone and speaker
   2    usage or settings, a file that cannot be read or written, or speech models that are missing
   19   not known whether the transfer target answered
   130  interrupted";
@@ -106,8 +109,23 @@ pub struct ConsoleArgs {
     #[arg(long, value_name = "FILE")]
     wav: Vec<PathBuf>,
     /// Where to write what the caller hears, as a WAV file
-    #[arg(long, value_name = "FILE", requires = "wav")]
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
     out: Option<PathBuf>,
+    /// Type what the caller says, also where there is a microphone
+    #[arg(long, conflicts_with_all = ["wav", "sound", "input_device", "output_device"])]
+    text: bool,
+    /// Speak by microphone and speaker, and fail where there are none; a terminal that has them does so by itself
+    #[arg(long, conflicts_with = "wav")]
+    sound: bool,
+    /// Microphone to listen to, in place of the default one
+    #[arg(long, value_name = "NAME", conflicts_with = "wav")]
+    input_device: Option<String>,
+    /// Speaker or headset to play on, in place of the default one
+    #[arg(long, value_name = "NAME", conflicts_with = "wav")]
+    output_device: Option<String>,
+    /// Only name the microphones and speakers
+    #[arg(long, exclusive = true)]
+    pub list_devices: bool,
 }
 
 impl ConsoleArgs {
@@ -122,11 +140,20 @@ impl ConsoleArgs {
             .with("AGENT_CONFIG", self.config);
         let settings = environment.settings::<AgentSettings>()?;
         let level = is_level_given.then_some(settings.log_level);
+        let (input, output) = (self.input_device, self.output_device);
+        // Nobody at a keyboard hears anything that could be written.
+        let is_sound = self.sound || input.is_some() || output.is_some() || self.out.is_some();
+        let caller = match (self.wav, self.text) {
+            (recordings, _) if !recordings.is_empty() => CallerWish::Recordings(recordings),
+            (_, true) => CallerWish::Keyboard,
+            (_, false) if is_sound => CallerWish::Sound(Devices { input, output }),
+            (_, false) => CallerWish::Any,
+        };
         let wishes = Wishes {
             json: self.json,
             metadata: self.metadata,
             transfers: self.transfer,
-            recordings: self.wav,
+            caller,
             out: self.out,
         };
         Ok((settings, wishes, level))
@@ -220,7 +247,7 @@ pub fn start_logging(mode: Mode, level: LogLevel) {
 /// Sends the console's logs to stderr; without a level warnings, but for those that its events tell.
 pub fn start_console_logging(level: Option<LogLevel>) {
     let filter = level.map_or_else(
-        || "warn,voice_agent::call::gate=error".to_owned(),
+        || "warn,voice_agent::call::gate=error,pulseaudio=off".to_owned(),
         |level| format!("warn,voice_agent={level},speech={level}"),
     );
     log(Mode::Dev, &filter);

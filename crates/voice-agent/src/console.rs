@@ -1,18 +1,22 @@
 //! `voice-agent console`: a call without a telephone, a carrier or LiveKit.
 //!
-//! The same state machine, conversation and rules as in a call (`line`), by keyboard (`text`) or by audio
-//! files (`wav`); what would leave the machine is shown instead. Only providers that are configured are
+//! The same state machine, conversation and rules as in a call (`line`), by keyboard (`text`), or by ear and mouth
+//! (`spoken`): with a microphone and a speaker (`sound`) or audio files (`wav`). What would leave the machine is shown
+//! instead. Only providers that are configured are
 //! asked, for what they would be asked for in a call.
 
 mod ending;
 mod event;
 mod line;
+mod mouth;
+mod sound;
+mod spoken;
 mod text;
 mod typed;
 mod wav;
 
 use std::{
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     time::Instant,
 };
@@ -27,11 +31,15 @@ use transfer_core::{JobMetadata, ParseJobMetadataError, PhoneNumber, policy::Tra
 
 pub use self::{
     ending::{Ending, UnknownEnding},
+    sound::{DeviceKind, Devices, SoundError},
     typed::TypedError,
 };
 use self::{
     event::{Event, Format, Screen},
     line::Line,
+    sound::Sound,
+    spoken::Caller,
+    wav::Script,
 };
 use crate::{
     Speech,
@@ -42,6 +50,9 @@ use crate::{
     inference::{LoadSpeechError, language_model},
     job::call_settings,
 };
+
+/// What whoever talks by microphone is told.
+const SPEAK: &str = "Speak as the caller; wear a headset, or the agent hears itself. Ctrl-D hangs up, /help has commands.";
 
 /// As a shell reports a process that SIGINT ended.
 const INTERRUPTED: u8 = 130;
@@ -54,10 +65,19 @@ pub struct Wishes {
     pub metadata: String,
     /// How the first attempts to reach a transfer target end.
     pub transfers: Vec<Ending>,
-    /// What the caller says; by keyboard if there is none.
-    pub recordings: Vec<PathBuf>,
+    pub caller: CallerWish,
     /// Where what the caller hears is written.
     pub out: Option<PathBuf>,
+}
+
+/// How the caller is to speak.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CallerWish {
+    /// By microphone and speaker for whoever sits at a terminal and has them, else by keyboard.
+    Any,
+    Keyboard,
+    Recordings(Vec<PathBuf>),
+    Sound(Devices),
 }
 
 /// Why there is no call, or no more of it.
@@ -85,6 +105,8 @@ pub enum ConsoleError {
         #[source]
         source: hound::Error,
     },
+    #[error(transparent)]
+    Sound(#[from] SoundError),
     #[error("cannot read standard input")]
     Stdin(#[source] io::Error),
     #[error("cannot write to standard output")]
@@ -109,6 +131,7 @@ impl ConsoleError {
             | Self::EmptyWav { .. }
             | Self::WriteWav { .. }
             | Self::Script { .. } => true,
+            Self::Sound(error) => error.is_usage(),
             Self::Runtime(_) | Self::Stdin(_) | Self::Stdout(_) => false,
         }
     }
@@ -134,6 +157,38 @@ pub fn run(
         Err(error) if error.is_broken_pipe() => Ok(0),
         talked => talked,
     }
+}
+
+/// Prints the devices by which one can talk.
+pub fn list_devices() -> Result<(), ConsoleError> {
+    let runtime = Runtime::new().map_err(ConsoleError::Runtime)?;
+    let devices = runtime.block_on(sound::devices());
+    // A thread may wait for a sound server that does not answer.
+    runtime.shutdown_background();
+    let mut out = io::stdout().lock();
+    for device in devices? {
+        let option = match device.kind {
+            DeviceKind::Microphone => "--input-device",
+            DeviceKind::Speaker => "--output-device",
+        };
+        let default = if device.is_default { " (default)" } else { "" };
+        let (name, description) = (device.name, device.description);
+        let written = writeln!(out, "{option} {name}  {description}{default}");
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
+        }
+    }
+    Ok(())
+}
+
+/// The caller at a microphone, and who listens and speaks.
+async fn open_sound(
+    settings: &AgentSettings,
+    devices: &Devices,
+) -> Result<(Caller, Speech), ConsoleError> {
+    let sound = Sound::open(devices).await?;
+    Ok((Caller::Sound(sound), Speech::load(settings)?))
 }
 
 async fn talk(
@@ -172,22 +227,30 @@ async fn talk(
     if settings.transfer.callback_file.is_some() {
         brain.take_notes();
     }
-    let by_keyboard = wishes.recordings.is_empty();
-    let audio = match by_keyboard {
-        true => None,
-        false => {
-            let recordings = wishes.recordings.iter().map(|path| wav::read(path));
-            let recordings: Vec<_> = recordings.collect::<Result<_, _>>()?;
-            let speech = Speech::load(settings)?;
-            let out = wishes.out.map(wav::Recording::create).transpose()?;
-            Some((recordings, speech, out))
+    let is_at_terminal = io::stdin().is_terminal();
+    let (spoken, fault) = match wishes.caller {
+        CallerWish::Keyboard => (None, None),
+        CallerWish::Any if !is_at_terminal => (None, None),
+        CallerWish::Any => match open_sound(settings, &Devices::default()).await {
+            Ok(spoken) => (Some(spoken), None),
+            // Most servers have none, and nobody misses it there.
+            Err(ConsoleError::Sound(SoundError::NoServer)) => (None, None),
+            Err(fault) => (None, Some(anyhow::Error::from(fault))),
+        },
+        CallerWish::Sound(devices) => (Some(open_sound(settings, &devices).await?), None),
+        CallerWish::Recordings(paths) => {
+            let recordings = paths.iter().map(|path| wav::read(path));
+            let recordings = recordings.collect::<Result<_, _>>()?;
+            let caller = Caller::Script(Script::new(recordings));
+            (Some((caller, Speech::load(settings)?)), None)
         }
     };
+    let out = wishes.out.map(wav::Recording::create).transpose()?;
 
     // Before anything is shown: whoever has read that the call goes on may end it.
     let mut interrupts = signal(SignalKind::interrupt()).expect("a handler of SIGINT can be set");
     let now = Instant::now();
-    let is_typed = by_keyboard && io::stdin().is_terminal();
+    let is_typed = spoken.is_none() && is_at_terminal;
     let format = match wishes.json {
         true => Format::Json,
         false if is_typed && io::stdout().is_terminal() => Format::Dialogue,
@@ -195,32 +258,40 @@ async fn talk(
     };
     let mut screen = Screen::new(format, is_typed, now);
     screen.show(&started)?;
-    if is_typed {
-        screen.note("Say something as the caller, or /help.")?;
+    if let Some(fault) = fault {
+        screen.note(&format!("No microphone is used: {fault:#}."))?;
+    }
+    match &spoken {
+        Some((Caller::Sound(sound), _)) => {
+            let devices = sound.description();
+            screen.note(&format!("{SPEAK}\nYou are on {devices}."))?;
+        }
+        None if is_typed => screen.note("Say something as the caller, or /help.")?,
+        Some((Caller::Script(_), _)) | None => {}
     }
     let filler = call.behaviour.filler().map(str::to_owned);
     let headers = metadata.sip_headers.into_iter().collect();
     let line = Line::new(now, call, metadata.phone_number, headers, wishes.transfers);
     let talked = async {
-        match audio {
+        match spoken {
             None => text::Talk::new(line, brain, &mut screen, now).run().await,
-            Some((recordings, speech, out)) => {
+            Some((caller, speech)) => {
                 let voice = speech.voice();
                 let filler = match filler {
                     Some(filler) => voice.make_ahead(&filler).await,
                     None => None,
                 };
-                let agent = wav::Agent {
+                let agent = spoken::Agent {
                     ears: speech.ears(),
                     brain,
                     voice,
                     filler: filler.unwrap_or_else(|| [chime()].into()),
                 };
-                let hold = wav::Hold {
+                let hold = spoken::Hold {
                     sound: hold_sound(settings.transfer.hold_sound),
                     rings: settings.transfer.hold_sound == HoldSound::Dialtone,
                 };
-                wav::Talk::new(line, direction, agent, recordings, hold, out, &mut screen)
+                spoken::Talk::new(line, direction, agent, caller, hold, out, &mut screen)
                     .run()
                     .await
             }

@@ -15,7 +15,8 @@ use voice_agent::{
     cli::{
         Cli, Command, ConsoleArgs, Mode, Settings, WorkerArgs, start_console_logging, start_logging,
     },
-    console, metrics,
+    console::{self, ConsoleError},
+    metrics,
     metrics::Metrics,
     shutdown::follow_signals,
     worker::{
@@ -36,6 +37,16 @@ impl Failure {
     fn settings(error: impl Into<anyhow::Error>) -> Self {
         Self {
             code: BAD_SETTINGS,
+            error: error.into(),
+        }
+    }
+
+    fn console(error: ConsoleError) -> Self {
+        if error.is_usage() {
+            return Self::settings(error);
+        }
+        Self {
+            code: 1,
             error: error.into(),
         }
     }
@@ -68,19 +79,17 @@ fn work(mode: Mode, args: WorkerArgs) -> Result<ExitCode, Failure> {
 }
 
 fn converse(args: ConsoleArgs) -> Result<ExitCode, Failure> {
+    if args.list_devices {
+        let listed = console::list_devices().map_err(Failure::console);
+        return listed.map(|()| ExitCode::SUCCESS);
+    }
     let environment = Environment::load().map_err(Failure::settings)?;
     let (settings, wishes, level) = args.settings(environment).map_err(Failure::settings)?;
     let behaviour = behaviour(&settings)?;
     start_console_logging(level);
     choose_tls_provider();
-    match console::run(&settings, &behaviour, wishes) {
-        Ok(code) => Ok(ExitCode::from(code)),
-        Err(error) if error.is_usage() => Err(Failure::settings(error)),
-        Err(error) => Err(Failure {
-            code: 1,
-            error: error.into(),
-        }),
-    }
+    let code = console::run(&settings, &behaviour, wishes);
+    code.map(ExitCode::from).map_err(Failure::console)
 }
 
 fn behaviour(settings: &AgentSettings) -> Result<Behaviour, Failure> {

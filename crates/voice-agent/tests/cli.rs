@@ -11,35 +11,35 @@ fn help_teaches_the_first_call() {
     check_help(
         &["--help"],
         expect![[r#"
-        Calls people over a SIP trunk of LiveKit, talks with them and transfers them.
+            Calls people over a SIP trunk of LiveKit, talks with them and transfers them.
 
-        The worker registers with LiveKit under its agent name and waits for jobs; `dialer --to +15550001234` makes one. Settings come from the environment, `.env.local` and `.env`; see `.env.example`.
+            The worker registers with LiveKit under its agent name and waits for jobs; `dialer --to +15550001234` makes one. Settings come from the environment, `.env.local` and `.env`; see `.env.example`.
 
-        Usage: voice-agent <COMMAND>
+            Usage: voice-agent <COMMAND>
 
-        Commands:
-          dev      Run for a developer: coloured logs, takes every job, Ctrl-C hangs up and ends
-          start    Run in production: JSON logs, refuses jobs under load, SIGTERM lets calls end
-          console  Talk with the agent by keyboard or audio files, without LiveKit: nobody is called
-          doctor   Check everything that a call needs: runs `trunk-setup doctor`, with its options and exit code
-          help     Print this message or the help of the given subcommand(s)
+            Commands:
+              dev      Run for a developer: coloured logs, takes every job, Ctrl-C hangs up and ends
+              start    Run in production: JSON logs, refuses jobs under load, SIGTERM lets calls end
+              console  Talk with the agent by microphone, keyboard or audio files, without LiveKit: nobody is called
+              doctor   Check everything that a call needs: runs `trunk-setup doctor`, with its options and exit code
+              help     Print this message or the help of the given subcommand(s)
 
-        Options:
-          -h, --help
-                  Print help (see a summary with '-h')
+            Options:
+              -h, --help
+                      Print help (see a summary with '-h')
 
-          -V, --version
-                  Print version
+              -V, --version
+                      Print version
 
-        Without a telephone:
-          voice-agent console          talk with the agent by keyboard
+            Without a telephone:
+              voice-agent console          talk with the agent by microphone or keyboard
 
-        First call:
-          cargo xtask setup            get the speech models
-          trunk-setup                  create or repair the outbound trunk
-          voice-agent dev              start the agent
-          dialer --to +15550001234     have it call somebody
-    "#]],
+            First call:
+              cargo xtask setup            get the speech models
+              trunk-setup                  create or repair the outbound trunk
+              voice-agent dev              start the agent
+              dialer --to +15550001234     have it call somebody
+        "#]],
     );
 }
 
@@ -86,54 +86,71 @@ fn help_of_the_console_teaches_it() {
     check_help(
         &["console", "--help"],
         expect![[r#"
-        Talk with the agent by keyboard or audio files, without LiveKit: nobody is called
+            Talk with the agent by microphone, keyboard or audio files, without LiveKit: nobody is called
 
-        What you type is what the caller says, and what the caller would hear is printed, with the rule that allows or refuses a transfer and the SIP messages that would be sent. No server is needed, nobody is called and no number leaves the machine; only providers whose keys are set are asked, as in a call.
+            At a terminal with a microphone you speak as the caller; elsewhere, and with --text, you type what the caller says, and what the caller would hear is printed, with the rule that allows or refuses a transfer and the SIP messages that would be sent. No server is needed, nobody is called and no number leaves the machine; only providers whose keys are set are asked, as in a call.
 
-        The settings are those of the worker, from the environment, `.env.local` and `.env`, without LiveKit's and the trunk's. The keyboard needs no speech models. A script on standard input works like the keyboard, and its end hangs up; a line in it that is no command ends it with exit code 2.
+            The settings are those of the worker, from the environment, `.env.local` and `.env`, without LiveKit's and the trunk's. The keyboard needs no speech models. A script on standard input works like the keyboard, and its end hangs up; a line in it that is no command ends it with exit code 2.
 
-        A microphone is not built in, since it needs libraries of the system: record and play files (docs/console.md).
+            Microphone and speaker are those of PulseAudio or PipeWire, and need the speech models or a provider for both; with a headset the agent does not hear itself (docs/console.md).
 
-        Usage: voice-agent console [OPTIONS]
+            Usage: voice-agent console [OPTIONS]
 
-        Options:
-              --log-level <LEVEL>
-                  Least important level that is logged to standard error [default: warnings]
+            Options:
+                  --log-level <LEVEL>
+                      Least important level that is logged to standard error [default: warnings]
 
-              --config <FILE>
-                  How the agent behaves, in TOML; docs/behaviour.md lists the keys [env: AGENT_CONFIG]
+                  --config <FILE>
+                      How the agent behaves, in TOML; docs/behaviour.md lists the keys [env: AGENT_CONFIG]
 
-              --metadata <JSON>
-                  Metadata of the job, such as '{"phone_number": "+15550001234"}'; with a number the agent calls you
+                  --metadata <JSON>
+                      Metadata of the job, such as '{"phone_number": "+15550001234"}'; with a number the agent calls you
 
-              --transfer <ENDING>
-                  How transfers end, the first one first; all others connect. Words: connected, busy, declined, no-answer, unknown-number, carrier-fault, refused, unconfirmed, hung-up, or a SIP status
+                  --transfer <ENDING>
+                      How transfers end, the first one first; all others connect. Words: connected, busy, declined, no-answer, unknown-number, carrier-fault, refused, unconfirmed, hung-up, or a SIP status
 
-              --json
-                  Print one JSON object for each event
+                  --json
+                      Print one JSON object for each event
 
-              --wav <FILE>
-                  What the caller says, as a WAV file; repeatable: each is said when it is the caller's turn
+                  --wav <FILE>
+                      What the caller says, as a WAV file; repeatable: each is said when it is the caller's turn
 
-              --out <FILE>
-                  Where to write what the caller hears, as a WAV file
+                  --out <FILE>
+                      Where to write what the caller hears, as a WAV file
 
-          -h, --help
-                  Print help (see a summary with '-h')
+                  --text
+                      Type what the caller says, also where there is a microphone
 
-        Examples:
-          voice-agent console
-          printf 'transfer me\n' | DEFAULT_TRANSFER_NUMBER=+15550001234 voice-agent console
-          voice-agent console --transfer busy --json < script.txt
-          voice-agent console --wav hello.wav --wav yes.wav --out answer.wav
+                  --sound
+                      Speak by microphone and speaker, and fail where there are none; a terminal that has them does so by itself
 
-        Exit codes, as those of dialer --wait:
-          0    the caller was transferred or hung up, or the agent hung up
-          1    standard input or output failed
-          2    usage or settings, a file that cannot be read or written, or speech models that are missing
-          19   not known whether the transfer target answered
-          130  interrupted
-    "#]],
+                  --input-device <NAME>
+                      Microphone to listen to, in place of the default one
+
+                  --output-device <NAME>
+                      Speaker or headset to play on, in place of the default one
+
+                  --list-devices
+                      Only name the microphones and speakers
+
+              -h, --help
+                      Print help (see a summary with '-h')
+
+            Examples:
+              voice-agent console
+              printf 'transfer me\n' | DEFAULT_TRANSFER_NUMBER=+15550001234 voice-agent console
+              voice-agent console --transfer busy --json < script.txt
+              voice-agent console --wav hello.wav --wav yes.wav --out answer.wav
+              voice-agent console --list-devices
+              voice-agent console --input-device alsa_input.usb-headset --output-device alsa_output.usb-headset
+
+            Exit codes, as those of dialer --wait:
+              0    the caller was transferred or hung up, or the agent hung up
+              1    standard input or output failed, or microphone and speaker
+              2    usage or settings, a file that cannot be read or written, or speech models that are missing
+              19   not known whether the transfer target answered
+              130  interrupted
+        "#]],
     );
 }
 

@@ -51,6 +51,7 @@ pub(crate) const WORLD: &[Package] = &[
     Package::program("flite", "flite", "what people say on the phones"),
     Package::program("iproute2", "ip", "network namespaces"),
     Package::program("kamailio", "kamailio", "the SIP carrier"),
+    Package::program("pulseaudio", "pulseaudio", "microphone and speaker"),
     Package::program("redis-server", "redis-server", "LiveKit's message bus"),
     Package::program("tshark", "tshark", "captures of the wire"),
     Package::program("util-linux", "unshare", "network namespaces"),

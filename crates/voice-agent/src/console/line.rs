@@ -215,6 +215,11 @@ impl Line {
         }
     }
 
+    /// Whether a turn would be answered if it ended now.
+    pub(super) fn would_answer(&self, now: Instant, turn: &Heard) -> bool {
+        self.call.would_answer(now, turn)
+    }
+
     pub(super) fn audience(&self) -> Audience {
         self.audience
     }

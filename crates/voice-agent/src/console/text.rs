@@ -262,7 +262,7 @@ fn duration(text: &str) -> Duration {
 
 /// Reads standard input, on a thread of its own: nothing can interrupt a read, and the end of the process
 /// does not wait for the thread.
-fn lines() -> mpsc::Receiver<io::Result<String>> {
+pub(super) fn lines() -> mpsc::Receiver<io::Result<String>> {
     let (lines, receiver) = mpsc::channel(LINES);
     std::thread::spawn(move || {
         let mut input = io::stdin().lock();
