@@ -33,8 +33,8 @@ use tempfile::TempDir;
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// What null sinks and both buffers keep on the way from the agent to the person, and back.
-const WAY: Duration = Duration::from_millis(250);
+/// What null sinks and both buffers keep on the way from the agent to the person and back, on a busy machine.
+const WAY: Duration = Duration::from_millis(400);
 
 /// How soon the agent falls silent for whoever interrupts it.
 const BARGE_IN: Duration = Duration::from_millis(200);
