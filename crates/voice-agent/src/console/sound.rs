@@ -42,6 +42,9 @@ const AHEAD: Duration = Duration::from_millis(40);
 /// How much the microphone brings at once, and how much the server asks for.
 const PIECE: Duration = Duration::from_millis(10);
 
+/// Samples of 10 ms that are played.
+const FRAME: usize = SPEAKING_RATE as usize / 100;
+
 /// Frames of 10 ms on their way to the speaker, in case that its clock is late.
 const TO_PLAY: usize = 6;
 
@@ -155,7 +158,11 @@ impl Sound {
                 fragment_size: bytes(HEARING_RATE, PIECE),
                 ..BufferAttr::default()
             },
-            flags: flags(),
+            // Else the server goes on with another one in place of an unplugged microphone, such as a speaker's monitor.
+            flags: StreamFlags {
+                no_move: true,
+                ..flags()
+            },
             cvolume: Some(ChannelVolume::norm(1)),
             ..RecordStreamParams::default()
         };
@@ -242,6 +249,11 @@ impl Queue {
 
     /// Fills `bytes`, with silence where there is nothing, and returns how many these are.
     fn fill(&mut self, bytes: &mut [u8]) -> usize {
+        // What waits beyond what is asked for would be heard late for the rest of the call.
+        let asked = bytes.len() / 2 / FRAME + 1;
+        while self.frames.len() > asked + 1 {
+            self.frames.try_recv().ok();
+        }
         for two in bytes.chunks_exact_mut(2) {
             if self.begun.is_empty() {
                 self.begun
@@ -412,5 +424,10 @@ mod tests {
         assert_eq!(bytes, [1, 0, 2, 0, 3, 0]);
         queue.fill(&mut bytes);
         assert_eq!(bytes, [4, 0, 0, 0, 0, 0]);
+        for late in 1..6 {
+            speaker.try_send(vec![late]).unwrap();
+        }
+        queue.fill(&mut bytes);
+        assert_eq!(bytes, [4, 0, 5, 0, 0, 0], "what came too early is lost");
     }
 }

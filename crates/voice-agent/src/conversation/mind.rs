@@ -156,13 +156,13 @@ mod tests {
     /// A model that answers to what it hears and uses its tool when it hears "tool", and what was asked of both.
     struct World {
         server: Server,
-        requests: mpsc::UnboundedReceiver<String>,
-        uses: mpsc::UnboundedReceiver<()>,
+        requests: mpsc::Receiver<String>,
+        uses: mpsc::Receiver<()>,
         mind: Mind,
         _work: JoinSet<()>,
     }
 
-    struct Bell(mpsc::UnboundedSender<()>);
+    struct Bell(mpsc::Sender<()>);
 
     impl Tool for Bell {
         fn name(&self) -> &'static str {
@@ -175,7 +175,7 @@ mod tests {
 
         fn call(&self, _: Value) -> BoxFuture<'_, anyhow::Result<String>> {
             Box::pin(async {
-                self.0.send(()).unwrap();
+                self.0.try_send(()).unwrap();
                 Ok("It rang.".to_owned())
             })
         }
@@ -183,11 +183,11 @@ mod tests {
 
     impl World {
         async fn new(preemptive_generation: bool) -> Self {
-            let (asked, requests) = mpsc::unbounded_channel();
-            let (used, uses) = mpsc::unbounded_channel();
+            let (asked, requests) = mpsc::channel(16);
+            let (used, uses) = mpsc::channel(16);
             let server = Server::start(move |request| {
                 let (text, answer) = serve(request);
-                asked.send(text).unwrap();
+                asked.try_send(text).unwrap();
                 answer
             })
             .await;
