@@ -142,8 +142,14 @@ impl Process {
 
     /// Sends `signal` to the process.
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let sent = self.signals().and_then(|signals| signals.send(signal));
+        sent.with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// What stops, continues or kills the process, from any thread.
+    pub(crate) fn signals(&self) -> anyhow::Result<Signals> {
         let pid = i32::try_from(self.child.id()).context("a process id is an i32")?;
-        kill(Pid::from_raw(pid), signal).with_context(|| format!("cannot signal {}", self.name))
+        Ok(Signals(Pid::from_raw(pid)))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -158,6 +164,16 @@ impl Process {
             None => Err(Unmet::NotYet("it is running".to_owned())),
         })
         .await
+    }
+}
+
+/// Sends signals to a process. Only of use while its owner lives.
+#[derive(Debug, Clone, Copy)]
+pub struct Signals(Pid);
+
+impl Signals {
+    pub fn send(self, signal: Signal) -> anyhow::Result<()> {
+        kill(self.0, signal).context("the process is gone")
     }
 }
 

@@ -7,15 +7,15 @@ use std::{
 };
 
 use anyhow::Context;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::json;
 use speech::ModelsDir;
 use tokio::net::TcpStream;
 
-use crate::{binaries::debian, http, process::Process};
+use crate::{
+    binaries::debian,
+    http,
+    process::{Process, Signals},
+};
 
 /// Names the folder that `cargo xtask providers` installs the servers in.
 const PACKAGES: &str = "PROVIDER_PACKAGES";
@@ -136,18 +136,7 @@ impl Provider {
 
     /// What stops, continues or kills it, from any thread.
     pub fn signals(&self) -> anyhow::Result<Signals> {
-        let pid = i32::try_from(self.process.pid()).context("a process id is an i32")?;
-        Ok(Signals(Pid::from_raw(pid)))
-    }
-}
-
-/// Sends signals to a server. Only of use while its [`Provider`] lives.
-#[derive(Debug, Clone, Copy)]
-pub struct Signals(Pid);
-
-impl Signals {
-    pub fn send(self, signal: Signal) -> anyhow::Result<()> {
-        kill(self.0, signal).context("cannot signal the server")
+        self.process.signals()
     }
 }
 

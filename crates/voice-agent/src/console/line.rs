@@ -159,14 +159,16 @@ impl Line {
         }
     }
 
-    /// How the next attempt that has no ending yet ends.
-    pub(super) fn next_ending(&mut self, ending: Ending) {
+    /// How the next attempt that has no ending yet ends. Returns what whoever typed it is told.
+    pub(super) fn next_ending(&mut self, ending: Ending) -> String {
         self.endings.push_back(ending);
+        format!("Next transfer: {ending}.")
     }
 
-    /// From now on all attempts connect.
-    pub(super) fn connect(&mut self) {
+    /// From now on all attempts connect. Returns what whoever typed it is told.
+    pub(super) fn connect(&mut self) -> &'static str {
         self.endings.clear();
+        "Transfers connect."
     }
 
     /// Lets `input` happen at `at`.

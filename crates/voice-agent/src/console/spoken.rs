@@ -253,8 +253,9 @@ impl<'s> Talk<'s> {
         if let Some(recording) = &mut self.recording {
             recording.append(&frame)?;
         }
+        let is_callers_turn = self.is_callers_turn();
         let said = match &mut self.caller {
-            Caller::Script(_) => self.next_of_script(now),
+            Caller::Script(script) => script.frame(now, is_callers_turn),
             Caller::Sound(sound) => {
                 sound.play(&frame);
                 Some(sound.heard(now)?)
@@ -325,14 +326,6 @@ impl<'s> Talk<'s> {
         self.held += frame.len();
     }
 
-    fn next_of_script(&mut self, now: Instant) -> Option<Vec<i16>> {
-        let is_callers_turn = self.is_callers_turn();
-        match &mut self.caller {
-            Caller::Script(script) => script.frame(now, is_callers_turn),
-            Caller::Sound(_) => None,
-        }
-    }
-
     /// Does what was typed beside the talk; the end of the input hangs up.
     fn type_in(&mut self, line: Option<io::Result<String>>) -> Result<(), ConsoleError> {
         let now = Instant::now();
@@ -361,14 +354,8 @@ impl<'s> Talk<'s> {
                     self.line.handle(now, Input::Key { from, key });
                 }
             }
-            Typed::Next(ending) => {
-                self.line.next_ending(ending);
-                self.screen.note(&format!("Next transfer: {ending}."))?;
-            }
-            Typed::Connected => {
-                self.line.connect();
-                self.screen.note("Transfers connect.")?;
-            }
+            Typed::Next(ending) => self.screen.note(&self.line.next_ending(ending))?,
+            Typed::Connected => self.screen.note(self.line.connect())?,
             Typed::HangUp => self.line.handle(now, Input::PhoneLeft),
             Typed::Help => self.screen.note(HELP)?,
         }

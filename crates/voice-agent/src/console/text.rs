@@ -132,14 +132,8 @@ impl<'s> Talk<'s> {
                 Some(until) => return self.pass(until).await,
                 None => self.screen.note("Nobody is waiting for anything.")?,
             },
-            Typed::Next(ending) => {
-                self.line.next_ending(ending);
-                self.screen.note(&format!("Next transfer: {ending}."))?;
-            }
-            Typed::Connected => {
-                self.line.connect();
-                self.screen.note("Transfers connect.")?;
-            }
+            Typed::Next(ending) => self.screen.note(&self.line.next_ending(ending))?,
+            Typed::Connected => self.screen.note(self.line.connect())?,
             Typed::HangUp => {
                 self.line.handle(self.now, Input::PhoneLeft);
                 return self.settle().await;
