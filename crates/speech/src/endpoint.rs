@@ -29,8 +29,13 @@ pub const MAX_TURN: Duration = Duration::from_secs(15);
 /// The score climbs slowly: a lone "no" ends below 0.7, so that a higher threshold is deaf to answers.
 const ON: f32 = 0.55;
 
-/// [`ON`] while the agent speaks, so that its echo (measured at -25 dB) is not taken for the person.
-const ON_OVER_AGENT: f32 = 0.85;
+/// [`ON`] for what is as soft as an echo, while the agent speaks: so that this is not taken for the person.
+const ON_FOR_ECHO: f32 = 0.85;
+
+/// No echo is assumed to be louder (-34 dB of full scale, as power).
+///
+/// The agent's is 25 dB below its voice. Higher, and a short "stop" of a soft caller does not interrupt the agent.
+const LOUDEST_ECHO: f32 = 4.0e-4;
 
 /// The score below which a frame of a running turn counts as silence.
 const OFF: f32 = 0.45;
@@ -112,7 +117,7 @@ pub struct Endpointer {
     detector: Box<Detector>,
     noise: Noise,
     person: Person,
-    on: f32,
+    agent_speaks: bool,
     /// What is not judged yet: mostly less than one frame.
     pending: Vec<i16>,
     /// By what it will be judged.
@@ -147,7 +152,7 @@ impl Default for Endpointer {
             detector: Detector::default_boxed(),
             noise: Noise::default(),
             person: Person::default(),
-            on: ON,
+            agent_speaks: false,
             pending: Vec::with_capacity(FRAME),
             pending_cleaned: Vec::with_capacity(FRAME),
             hang: HANG,
@@ -162,9 +167,9 @@ impl Endpointer {
         self.hang = hang;
     }
 
-    /// Says whether the agent's own voice is on the line: it takes more to start a turn then.
+    /// Says whether the agent's own voice is on the line: what may be its echo does not easily start a turn then.
     pub fn set_agent_speaking(&mut self, speaking: bool) {
-        self.on = if speaking { ON_OVER_AGENT } else { ON };
+        self.agent_speaks = speaking;
     }
 
     /// Whether a turn is running.
@@ -195,12 +200,11 @@ impl Endpointer {
             let score = self.detector.predict_i16(cleaned);
             let power = power(cleaned);
             let stands_out = self.noise.is_below(power);
-            let may_speak = self.on < ON_OVER_AGENT;
             self.person
-                .learn(power, stands_out && score >= ON, may_speak);
+                .learn(power, stands_out && score >= ON, !self.agent_speaks);
             let is_near = self.person.is_near(power, self.is_speaking());
             let score = if stands_out && is_near { score } else { 0.0 };
-            events.extend(self.judge(frame, score));
+            events.extend(self.judge(frame, score, self.on(power)));
         }
         pending.drain(..frames * FRAME);
         pending_cleaned.drain(..frames * FRAME);
@@ -208,7 +212,16 @@ impl Endpointer {
         events
     }
 
-    fn judge(&mut self, frame: &[i16], score: f32) -> Option<Endpoint> {
+    /// The score from which a frame of this power counts as speech that begins.
+    fn on(&self, power: f32) -> f32 {
+        if self.agent_speaks && power <= LOUDEST_ECHO {
+            ON_FOR_ECHO
+        } else {
+            ON
+        }
+    }
+
+    fn judge(&mut self, frame: &[i16], score: f32, on: f32) -> Option<Endpoint> {
         match &mut self.state {
             State::Quiet {
                 recent,
@@ -217,11 +230,7 @@ impl Endpointer {
                 recent.extend(frame);
                 let surplus = recent.len().saturating_sub(PRE_ROLL);
                 recent.drain(..surplus);
-                *voiced_frames = if score >= self.on {
-                    *voiced_frames + 1
-                } else {
-                    0
-                };
+                *voiced_frames = if score >= on { *voiced_frames + 1 } else { 0 };
                 if *voiced_frames < START_FRAMES {
                     return None;
                 }
@@ -329,14 +338,15 @@ fn duration(samples: usize) -> Duration {
 mod tests {
     use super::*;
 
-    /// Drives the state machine with scores in place of audio: one frame for each score.
+    /// Drives the state machine with scores in place of audio: one frame for each score, as soft as an echo.
     fn run(endpointer: &mut Endpointer, scores: &[(f32, u64)]) -> Vec<(u64, Endpoint)> {
         let mut now = 0;
         let mut events = vec![];
+        let on = endpointer.on(LOUDEST_ECHO);
         for (score, ms) in scores {
             for _ in 0..ms / 16 {
                 now += 16;
-                let event = endpointer.judge(&[0; FRAME], *score);
+                let event = endpointer.judge(&[0; FRAME], *score, on);
                 events.extend(event.map(|event| (now, event)));
             }
         }
@@ -416,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn over_the_agent_it_takes_more_to_start_a_turn() {
+    fn over_the_agent_what_may_be_its_echo_takes_more_to_start_a_turn() {
         let mut endpointer = Endpointer::default();
         endpointer.set_agent_speaking(true);
         assert_eq!(run(&mut endpointer, &[(0.8, 1600)]), []);
@@ -424,6 +434,7 @@ mod tests {
             times(&run(&mut endpointer, &[(0.9, 80)])),
             [(64, "started")]
         );
+        assert!(endpointer.on(2.0 * LOUDEST_ECHO) < 0.8);
     }
 
     #[test]

@@ -159,6 +159,29 @@ fn turns_are_found_in_telephone_audio_and_hold_the_whole_sentence() {
 }
 
 #[test]
+fn a_short_word_over_the_agent_is_noticed_and_its_echo_is_not() {
+    let turns = |said: &[i16]| {
+        let mut line = vec![0; 16_000];
+        line.extend(said);
+        line.resize(line.len() + 16_000, 0);
+        let mut endpointer = Endpointer::default();
+        endpointer.set_agent_speaking(true);
+        let events = endpointer.push(&line);
+        let ended = |event: &&Endpoint| matches!(event, Endpoint::TurnEnded(_));
+        events.iter().filter(ended).count()
+    };
+    for voice in [Voice::Joe, SLT, RMS] {
+        for word in ["Stop.", "Wait.", "No.", "Transfer me."] {
+            let said = telephone(&voice.say(word)).samples;
+            assert_eq!(turns(&at_level(&said, SPEECH)), 1, "{voice:?}: {word}");
+        }
+    }
+    let long = "We sell train tickets to every large city in Europe, and to many small villages.";
+    let echo = at_level(&telephone(&Voice::Joe.say(long)).samples, ECHO);
+    assert_eq!(turns(&echo), 0);
+}
+
+#[test]
 fn clicks_and_line_noise_start_no_turn() {
     let mut noise = Noise::at(80);
     let mut line: Vec<i16> = (0..16_000 * 5).map(|_| noise.next()).collect();
@@ -238,6 +261,19 @@ fn turns_that_are_found_without_noise_hold_what_came_over_the_line() {
         line.windows(turn.pcm.len()).any(|part| part == turn.pcm),
         "the turn was changed"
     );
+}
+
+/// Ordinary speech on a telephone, -26 dB of full scale.
+const SPEECH: f64 = 0.05 * 32_768.0;
+
+/// What comes back of an agent that is as loud.
+const ECHO: f64 = SPEECH * 0.056;
+
+/// `pcm` with that root mean square.
+fn at_level(pcm: &[i16], wanted: f64) -> Vec<i16> {
+    let gain = wanted / level(pcm);
+    let louder = pcm.iter().map(|&sample| f64::from(sample) * gain);
+    louder.map(|sample| sample.round() as i16).collect()
 }
 
 /// Root mean square.

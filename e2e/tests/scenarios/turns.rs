@@ -43,7 +43,8 @@ pub(crate) async fn the_agent_goes_on_after_a_noise_and_signs_of_listening(
     world: World,
 ) -> anyhow::Result<()> {
     let mut call = monologue(&world, PhoneSettings::callee()).await?;
-    for sound in ["Ahem!", "Mm-hm.", "Okay."] {
+    // Not "Mm-hm.": voices made by a machine spell it.
+    for sound in ["Ahem!", "Uh-huh.", "Okay."] {
         hear_for(&call, LATER).await?;
         let from = call.worker.events().len();
         call.phone.say(sound).await?;

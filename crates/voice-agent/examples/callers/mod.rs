@@ -38,6 +38,7 @@ pub(crate) fn transcribe(samples: &[f32], pass: Pass) -> Transcript {
 }
 
 /// Does `work` with every voice and each of `sayings`, as many at a time as there are cores.
+#[allow(dead_code, reason = "each example uses its part")]
 pub(crate) fn with_every_voice<T: Copy + Send + Sync>(
     sayings: &[T],
     work: impl Fn(Voice, T) + Sync,

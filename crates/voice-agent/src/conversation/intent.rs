@@ -78,9 +78,9 @@ pub(super) fn is_backchannel(text: &str) -> bool {
     !is_empty
 }
 
-/// "mm", "hm", "mmmhm", however it is spelled.
+/// "mm", "hm", "mmmhm", "hn", however it is spelled.
 fn is_hum(word: &str) -> bool {
-    word.chars().all(|c| matches!(c, 'm' | 'h'))
+    word.chars().all(|c| matches!(c, 'm' | 'h' | 'n'))
 }
 
 const BACKCHANNEL: &[&str] = &[
@@ -99,6 +99,13 @@ const BACKCHANNEL: &[&str] = &[
     "alright",
     "all right",
     "got it",
+    "that's right",
+    "exactly",
+    "go on",
+    "go ahead",
+    // What Whisper makes of a hum.
+    "amen",
+    "and then",
 ];
 
 /// Asking for somebody else. `transfer` in any form counts too.
@@ -550,6 +557,12 @@ mod tests {
             "Oh.",
             "Got it.",
             "Sure, okay.",
+            "H&M.",
+            "HNM",
+            "Amen.",
+            "And then...",
+            "That's right.",
+            "Okay, go on.",
         ] {
             assert!(is_backchannel(text), "{text:?}");
         }
@@ -571,6 +584,8 @@ mod tests {
             "That's right, and my number is five.",
             "Hello?",
             "Thank you.",
+            "And then what?",
+            "Go on with the next one.",
         ] {
             assert!(!is_backchannel(text), "{text:?}");
         }
