@@ -37,8 +37,17 @@ struct Row {
     what: &'static str,
     unit: &'static str,
     cells: Cells,
+    better: Better,
     /// Whether it is measured with `--no-capacity` too.
     in_conversation: bool,
+}
+
+/// Which figure is the better one. The ratio says how many times better ours is.
+enum Better {
+    Less,
+    More,
+    /// It belongs to another figure, and has no ratio.
+    Neither,
 }
 
 /// Names of figures.
@@ -53,6 +62,7 @@ const fn spread(what: &'static str, median: &'static str, p95: &'static str) -> 
         what,
         unit: "ms",
         cells: Cells::Spread(median, p95),
+        better: Better::Less,
         in_conversation: true,
     }
 }
@@ -62,19 +72,29 @@ const fn one(what: &'static str, unit: &'static str, name: &'static str) -> Row 
         what,
         unit,
         cells: Cells::One(name),
+        better: Better::Less,
         in_conversation: true,
     }
 }
 
-const fn capacity(what: &'static str, unit: &'static str, name: &'static str) -> Row {
+const fn capacity(
+    better: Better,
+    what: &'static str,
+    unit: &'static str,
+    name: &'static str,
+) -> Row {
     Row {
+        better,
         in_conversation: false,
         ..one(what, unit, name)
     }
 }
 
 const ROWS: &[Row] = &[
-    one("turns measured", "", "turns"),
+    Row {
+        better: Better::Neither,
+        ..one("turns measured", "", "turns")
+    },
     spread(
         "end of speech to transcription asked",
         "endpoint_median_ms",
@@ -103,9 +123,24 @@ const ROWS: &[Row] = &[
     one("idle, all processes", "MB", "idle_mb"),
     one("one more call, memory", "MB", "call_mb"),
     one("one more call, CPU of a core", "%", "call_cpu_percent"),
-    capacity("calls before a frame is late", "", "capacity_calls"),
-    capacity("then: CPU of the agent", "%", "capacity_agent_percent"),
-    capacity("then: CPU of the machine", "%", "capacity_machine_percent"),
+    capacity(
+        Better::More,
+        "calls before a frame is late",
+        "",
+        "capacity_calls",
+    ),
+    capacity(
+        Better::Neither,
+        "then: CPU of the agent",
+        "%",
+        "capacity_agent_percent",
+    ),
+    capacity(
+        Better::Neither,
+        "then: CPU of the machine",
+        "%",
+        "capacity_machine_percent",
+    ),
 ];
 
 pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -182,12 +217,18 @@ fn rendered(row: &Row, figures: &Figures) -> anyhow::Result<String> {
         anyhow::Ok(text.trim_end().to_owned())
     };
     let (Cells::One(name) | Cells::Spread(name, _)) = row.cells;
-    let ratio = value(Who::Python, name)? / value(Who::Ours, name)?;
+    let (ours, python) = (value(Who::Ours, name)?, value(Who::Python, name)?);
+    let ratio = |less: f64, more: f64| format!("{}x", significant(more / less));
+    let ratio = match row.better {
+        Better::Less => ratio(ours, python),
+        Better::More => ratio(python, ours),
+        Better::Neither => String::new(),
+    };
     Ok(line([
         row.what,
         &amount(Who::Ours)?,
         &amount(Who::Python)?,
-        &format!("{}x", significant(ratio)),
+        &ratio,
     ]))
 }
 
@@ -220,7 +261,9 @@ mod tests {
 {"who":"python","figure":"whole_median_ms","value":1540.0}
 {"who":"python","figure":"whole_p95_ms","value":1710.0}
 {"who":"ours","figure":"call_mb","value":2.25}
-{"who":"python","figure":"call_mb","value":90.0}"#,
+{"who":"python","figure":"call_mb","value":90.0}
+{"who":"ours","figure":"calls","value":12}
+{"who":"python","figure":"calls","value":4}"#,
         );
         let check = |row: Row, expect| assert_eq!(rendered(&row, &figures).unwrap(), expect);
         check(
@@ -230,6 +273,14 @@ mod tests {
         check(
             one("one more call, memory", "MB", "call_mb"),
             "one more call, memory                              2.2 MB            90.0 MB    40.0x",
+        );
+        check(
+            capacity(Better::More, "calls", "", "calls"),
+            "calls                                            12.0               4.0     3.0x",
+        );
+        check(
+            capacity(Better::Neither, "calls", "", "calls"),
+            "calls                                            12.0               4.0",
         );
     }
 
