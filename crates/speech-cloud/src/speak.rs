@@ -82,6 +82,19 @@ impl CloudVoice {
         Some(Self { http, vendor })
     }
 
+    /// The same vendor with another of its voices, as the vendor names it: OpenAI's `voice`, Cartesia's voice id,
+    /// Deepgram's model.
+    pub fn with_voice(&self, voice: &str) -> Self {
+        let mut other = self.clone();
+        let place = match &mut other.vendor {
+            Vendor::OpenAi(tts) => &mut tts.voice,
+            Vendor::Cartesia(tts) => &mut tts.voice,
+            Vendor::Deepgram(tts) => &mut tts.model,
+        };
+        voice.clone_into(place);
+        other
+    }
+
     /// The vendor's name.
     pub fn name(&self) -> &'static str {
         match &self.vendor {

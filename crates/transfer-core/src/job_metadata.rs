@@ -53,6 +53,8 @@ pub struct AgentOverrides {
     pub greeting: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voice: Option<String>,
 }
 
 impl AgentOverrides {
@@ -80,6 +82,7 @@ struct WireAgent {
     name: Option<String>,
     greeting: Option<String>,
     instructions: Option<String>,
+    voice: Option<String>,
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
 }
@@ -138,6 +141,7 @@ impl JobMetadata {
                 name: given(agent.name),
                 greeting: given(agent.greeting),
                 instructions: given(agent.instructions),
+                voice: given(agent.voice),
             },
         };
         Ok((metadata, warnings))

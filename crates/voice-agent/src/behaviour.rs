@@ -69,12 +69,16 @@ const LONGEST_FILLER: usize = 100;
 /// Characters that the instructions may have: they are sent with each turn.
 const LONGEST_INSTRUCTIONS: usize = 20_000;
 
+/// Characters that the name of a voice may have: as many as the providers' longest, and some.
+const LONGEST_VOICE: usize = 100;
+
 const NAME_FORM: &str = "a text of 1 to 60 characters on one line, such as \"Ada\"";
 const GREETING_FORM: &str = "a text of 1 to 500 characters, in which {name} stands for the name";
 const INSTRUCTIONS_FORM: &str =
     "a text of 1 to 20000 characters, in which {name} stands for the name";
 const FILLER_FORM: &str =
     "a text of up to 100 characters, such as \"One moment, please.\"; empty for none";
+const VOICE_FORM: &str = "the name or id of one of your provider's voices, up to 100 characters without spaces, such as \"nova\"";
 const SPEAK_FIRST_FORM: &str =
     "true, false, or the seconds to wait for a hello, from 0 to 30, such as 2";
 const SILENCE_FORM: &str = "seconds from 3 to 300, such as 15";
@@ -92,6 +96,7 @@ const KEYS: &[&str] = &[
     "greeting",
     "filler",
     "instructions",
+    "voice",
     "speak_first",
     "timings",
     "tools",
@@ -119,6 +124,8 @@ pub struct Behaviour {
     /// Empty for none.
     filler: String,
     instructions: String,
+    /// That of the settings without one.
+    voice: Option<String>,
     speak_first: SpeakFirst,
     pub(crate) timings: Timings,
     pub(crate) tools: Tools,
@@ -177,6 +184,7 @@ impl Default for Behaviour {
             greeting: GREETING.to_owned(),
             filler: FILLER.to_owned(),
             instructions: INSTRUCTIONS.to_owned(),
+            voice: None,
             speak_first: SpeakFirst::After(HELLO_WAIT),
             timings: Timings::default(),
             tools: Tools::default(),
@@ -276,6 +284,11 @@ impl Behaviour {
                     INSTRUCTIONS_FORM,
                     |value| instructions(string(value)?),
                 ),
+                key @ "voice" => {
+                    section.take(&mut behaviour.voice, key, value, VOICE_FORM, |value| {
+                        voice(string(value)?).map(Some)
+                    })
+                }
                 key @ "speak_first" => section.take(
                     &mut behaviour.speak_first,
                     key,
@@ -310,49 +323,42 @@ impl Behaviour {
     /// The behaviour in one call, as its job wants it.
     pub fn for_job(&self, job: &AgentOverrides) -> Result<Self, OverrideError> {
         let mut behaviour = self.clone();
-        let replace = |place: &mut String, key, text: Option<&str>, expected, read: ReadText| {
-            let Some(text) = text else {
-                return Ok(());
-            };
-            *place = read(text).map_err(|reason| OverrideError {
+        let wanted = |key, text: &Option<String>, expected, read: ReadText| {
+            let read = text.as_deref().map(read).transpose();
+            read.map_err(|reason| OverrideError {
                 key,
                 reason,
                 expected,
-            })?;
-            Ok(())
+            })
         };
-        let AgentOverrides {
-            name: job_name,
-            greeting: job_greeting,
-            instructions: job_instructions,
-        } = job;
-        replace(
-            &mut behaviour.name,
-            "name",
-            job_name.as_deref(),
-            NAME_FORM,
-            name,
-        )?;
-        replace(
-            &mut behaviour.greeting,
-            "greeting",
-            job_greeting.as_deref(),
-            GREETING_FORM,
-            greeting,
-        )?;
-        replace(
-            &mut behaviour.instructions,
+        if let Some(name) = wanted("name", &job.name, NAME_FORM, name)? {
+            behaviour.name = name;
+        }
+        if let Some(greeting) = wanted("greeting", &job.greeting, GREETING_FORM, greeting)? {
+            behaviour.greeting = greeting;
+        }
+        if let Some(instructions) = wanted(
             "instructions",
-            job_instructions.as_deref(),
+            &job.instructions,
             INSTRUCTIONS_FORM,
             instructions,
-        )?;
+        )? {
+            behaviour.instructions = instructions;
+        }
+        if let Some(voice) = wanted("voice", &job.voice, VOICE_FORM, voice)? {
+            behaviour.voice = Some(voice);
+        }
         Ok(behaviour)
     }
 
     /// The agent's name, as it is spoken.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name that the provider has for the agent's voice, where it is not that of the settings.
+    pub(crate) fn voice(&self) -> Option<&str> {
+        self.voice.as_deref()
     }
 
     /// The agent's first words.
@@ -589,6 +595,14 @@ fn filler(filler: &str) -> Result<String, &'static str> {
 
 fn instructions(instructions: &str) -> Result<String, &'static str> {
     text(instructions, LONGEST_INSTRUCTIONS)
+}
+
+fn voice(voice: &str) -> Result<String, &'static str> {
+    let voice = text(voice, LONGEST_VOICE)?;
+    match voice.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        true => Err("it has spaces or line breaks in it"),
+        false => Ok(voice),
+    }
 }
 
 fn speak_first(value: &DeValue<'_>) -> Result<SpeakFirst, &'static str> {

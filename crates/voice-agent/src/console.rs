@@ -269,6 +269,7 @@ async fn talk(
         None if is_typed => screen.note("Say something as the caller, or /help.")?,
         Some((Caller::Script(_), _)) | None => {}
     }
+    let wish = call.behaviour.voice().map(str::to_owned);
     let filler = call.behaviour.filler().map(str::to_owned);
     let headers = metadata.sip_headers.into_iter().collect();
     let line = Line::new(now, call, metadata.phone_number, headers, wishes.transfers);
@@ -276,7 +277,7 @@ async fn talk(
         match spoken {
             None => text::Talk::new(line, brain, &mut screen, now).run().await,
             Some((caller, speech)) => {
-                let voice = speech.voice();
+                let voice = speech.voice(wish.as_deref());
                 let filler = match filler {
                     Some(filler) => voice.make_ahead(&filler).await,
                     None => None,

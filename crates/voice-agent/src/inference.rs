@@ -147,8 +147,14 @@ impl Speech {
         Brain::new(self.model.clone(), settings)
     }
 
-    pub fn voice(&self) -> Voice {
-        Voice::new(self.tts.clone(), self.local_voice.clone()).sharing(self.ready.clone())
+    /// The voice of a call; `wish` is the name that the provider has for it, where it is not that of the settings.
+    pub fn voice(&self, wish: Option<&str>) -> Voice {
+        if let (Some(voice), None) = (wish, &self.tts) {
+            warn!(voice, "no such voice: TTS_PROVIDER is local, which has one");
+        }
+        Voice::new(self.tts.clone(), self.local_voice.clone())
+            .sharing(self.ready.clone())
+            .wishing(wish)
     }
 
     pub fn ears(&self) -> Ears {

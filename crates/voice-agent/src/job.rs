@@ -127,6 +127,7 @@ impl Agent {
         let behaviour = self.behaviour.for_job(&metadata.agent)?;
         let policy = self.transfer_policy.for_job(metadata.transfer_to.clone());
         let gate = TransferGate::new(policy.clone(), self.transfer_attempts.clone());
+        let voice = self.speech.voice(behaviour.voice());
         let call = call_settings(settings, behaviour.clone(), &metadata, gate);
         let mut brain = self
             .speech
@@ -161,7 +162,7 @@ impl Agent {
             }),
             callbacks: self.callbacks.clone(),
             brain,
-            voice: self.speech.voice(),
+            voice,
             ears: self.speech.ears(),
             metrics: self.metrics.clone(),
         })

@@ -6,12 +6,15 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use speech::{Pcm, Piper, StreamResampler, clauses};
-use speech_cloud::{CloudVoice, SpeakError};
+use speech_cloud::{CloudVoice, Refusal, SpeakError};
 use tokio::sync::mpsc;
 use tracing::{Instrument as _, Span, debug, error, warn};
 
@@ -54,13 +57,30 @@ pub(crate) const CHARACTERS_PER_SECOND: f64 = 14.0;
 #[derive(Clone)]
 pub struct Voice {
     vendor: Option<(CloudVoice, Vendor)>,
+    wish: Option<Wish>,
     local: Option<LocalVoice>,
     ready: Ready,
 }
 
+/// Another voice of the vendor than that of the settings.
+#[derive(Clone)]
+struct Wish {
+    name: String,
+    voice: CloudVoice,
+    /// The vendor has no such voice: that of the settings speaks.
+    is_refused: Arc<AtomicBool>,
+}
+
 /// The sentence that was last made ahead, and its audio. Clones share it, so that one is made for all calls.
 #[derive(Clone, Default)]
-pub(crate) struct Ready(Arc<Mutex<Option<(String, Ahead)>>>);
+pub(crate) struct Ready(Arc<Mutex<Option<Made>>>);
+
+struct Made {
+    text: String,
+    /// The voice that was wished for.
+    voice: Option<String>,
+    clip: Ahead,
+}
 
 /// Takes the words of an utterance. It has all of them when this is dropped.
 pub(crate) struct Words(mpsc::Sender<String>);
@@ -105,9 +125,21 @@ impl Voice {
     pub(crate) fn new(vendor: Option<(CloudVoice, Vendor)>, local: Option<LocalVoice>) -> Self {
         Self {
             vendor,
+            wish: None,
             local,
             ready: Ready::default(),
         }
+    }
+
+    /// The same vendor with another of its voices; without a vendor there is no other.
+    pub(crate) fn wishing(self, name: Option<&str>) -> Self {
+        let wish = self.vendor.as_ref().zip(name);
+        let wish = wish.map(|((vendors, _), name)| Wish {
+            name: name.to_owned(),
+            voice: vendors.with_voice(name),
+            is_refused: Arc::default(),
+        });
+        Self { wish, ..self }
     }
 
     /// The same voice, which shares what is made ahead.
@@ -119,7 +151,8 @@ impl Voice {
     ///
     /// What the local voice said in place of a vendor is made again for the next call.
     pub(crate) async fn make_ahead(&self, text: &str) -> Option<Ahead> {
-        if let Some(clip) = self.ready.get(text) {
+        let voice = self.wish.as_ref().map(|wish| wish.name.as_str());
+        if let Some(clip) = self.ready.get(text, voice) {
             return Some(clip);
         }
         let (say, texts) = mpsc::channel(1);
@@ -139,7 +172,7 @@ impl Voice {
         }
         let clip = Ahead::from(clip);
         if let Ok(Speaker::Chosen) = speaker {
-            self.ready.set(text, clip.clone());
+            self.ready.set(text, voice, clip.clone());
         }
         Some(clip)
     }
@@ -244,7 +277,7 @@ impl Voice {
                 true => patience,
                 false => patience.min(LATER_PATIENCE),
             };
-            match say(voice, &text, patience, audio).await? {
+            match self.say_as_wished(voice, &text, patience, audio).await? {
                 Ok(()) => vendor.succeeded(),
                 Err(BrokenOff { error, heard }) => {
                     let pause = error.pause();
@@ -261,6 +294,36 @@ impl Voice {
             is_broken_off: false,
         })
     }
+
+    /// By the wished voice, or by `voice` where there is no such wish or it was refused.
+    async fn say_as_wished(
+        &self,
+        voice: &CloudVoice,
+        text: &str,
+        patience: Duration,
+        audio: &mpsc::Sender<Clip>,
+    ) -> Result<Result<(), BrokenOff>, Gone> {
+        if let Some(wish) = &self.wish
+            && !wish.is_refused.load(Relaxed)
+        {
+            match say(&wish.voice, text, patience, audio).await? {
+                Err(BrokenOff { error, .. }) if is_about_the_request(&error) => {
+                    wish.is_refused.store(true, Relaxed);
+                    warn!(
+                        voice = wish.name,
+                        "{error}; the voice of the settings speaks"
+                    );
+                }
+                said => return Ok(said),
+            }
+        }
+        say(voice, text, patience, audio).await
+    }
+}
+
+/// Whether the vendor would do something else, such as speak with another voice.
+fn is_about_the_request(error: &SpeakError) -> bool {
+    matches!(error, SpeakError::Refused(Refusal::Request { .. }))
 }
 
 /// Has a vendor say a sentence, and passes it on as it comes.
@@ -361,15 +424,19 @@ impl Words {
 }
 
 impl Ready {
-    fn get(&self, text: &str) -> Option<Ahead> {
+    fn get(&self, text: &str, voice: Option<&str>) -> Option<Ahead> {
         let ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, clip) = ready.as_ref().filter(|(made, _)| made == text)?;
-        Some(clip.clone())
+        let is_it = |made: &&Made| made.text == text && made.voice.as_deref() == voice;
+        Some(ready.as_ref().filter(is_it)?.clip.clone())
     }
 
-    fn set(&self, text: &str, clip: Ahead) {
+    fn set(&self, text: &str, voice: Option<&str>, clip: Ahead) {
         let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *ready = Some((text.to_owned(), clip));
+        *ready = Some(Made {
+            text: text.to_owned(),
+            voice: voice.map(str::to_owned),
+            clip,
+        });
     }
 }
 
@@ -603,6 +670,63 @@ mod tests {
         // The rest is the local voice's, also where the vendor would do.
         let text = "You said plus one, two zero two, five.";
         assert_eq!(asked(&server), ["Sure.", text]);
+    }
+
+    /// The voices that the server was asked for.
+    fn voices(server: &Server) -> Vec<String> {
+        let voices = server.requests().into_iter().map(|request| {
+            let voice = &request.json()["voice"];
+            voice.as_str().unwrap().to_owned()
+        });
+        voices.collect()
+    }
+
+    #[tokio::test]
+    async fn a_call_may_have_another_voice() {
+        let server = Server::always(Answer::Stream(tone(700))).await;
+        let voice = Voice::new(Some(by(&server)), Some(local())).wishing(Some("nova"));
+        let said = said(&voice, "Sure. Goodbye.").await;
+        assert!(about(said.tone_ms, 1_400), "{said:?}");
+        assert_eq!(voices(&server), ["nova", "nova"]);
+    }
+
+    #[tokio::test]
+    async fn who_wishes_for_a_voice_that_is_none_hears_that_of_the_settings() {
+        let server = Server::start(|request| match request.json()["voice"].as_str().unwrap() {
+            "nobody" => Answer::refused(400),
+            _ => Answer::Stream(tone(700)),
+        })
+        .await;
+        let voice = Voice::new(Some(by(&server)), Some(local())).wishing(Some("nobody"));
+        let said = said(&voice, "Sure. Goodbye.").await;
+        assert!(about(said.tone_ms, 1_400), "{said:?}");
+        let [wished, settings, again] = &voices(&server)[..] else {
+            panic!("{:?}", voices(&server))
+        };
+        assert_eq!(wished, "nobody");
+        assert_eq!(settings, again);
+        assert_eq!(asked(&server), ["Sure.", "Sure.", "Goodbye."]);
+        let (_, vendor) = voice.vendor.unwrap();
+        assert!(
+            vendor.is_worth_asking(),
+            "other calls are spoken to as before"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_made_ahead_is_of_the_calls_voice() {
+        let server = Server::always(Answer::Stream(tone(700))).await;
+        let ready = Ready::default();
+        for wish in [None, Some("nova"), Some("nova"), None] {
+            let voice = Voice::new(Some(by(&server)), None).sharing(ready.clone());
+            let clip = voice.wishing(wish).make_ahead("One moment, please.").await;
+            assert!(clip.is_some(), "{wish:?}");
+        }
+        let [settings, wished, again] = &voices(&server)[..] else {
+            panic!("{:?}", voices(&server))
+        };
+        assert_eq!(wished, "nova");
+        assert_eq!(settings, again);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,9 @@ const WAY_TO_THE_EAR: Duration = Duration::from_millis(800);
 /// How soon after the caller's words the default number rings when there is no voice for the answer.
 const VOICELESS: Duration = Duration::from_secs(12);
 
+/// A voice that is not the one of the settings.
+const VOICE: &str = "nova";
+
 const QUESTION: &str = "What are your opening hours?";
 const ANSWER: &str = "We are open from nine to five, from Monday to Friday.";
 
@@ -55,6 +58,7 @@ pub(crate) async fn a_provider_that_dies_in_mid_call_is_stood_in_for(
     let provider = Provider::start().await?;
     provider.serve(&world)?;
     world.set("STT_PROVIDER", "openai")?;
+    world.behave(&format!("voice = \"{VOICE}\"\n"))?;
     provider.behave(Conducts {
         transcription: Conduct::Gone,
         chat: Conduct::Refuses,
@@ -81,6 +85,11 @@ pub(crate) async fn a_provider_that_dies_in_mid_call_is_stood_in_for(
     ensure!(
         provider.asked.transcribed.load(SeqCst) > 0 && provider.asked.spoken.load(SeqCst) > spoken,
         "the provider must have been asked after its death"
+    );
+    let wished = provider.asked.spoken_by_wish.load(SeqCst);
+    ensure!(
+        wished == provider.asked.spoken.load(SeqCst),
+        "{VOICE} was asked for {wished} times only"
     );
     let heard = world.transcribe(&call.leg().await?.heard).await?.join(" ");
     let share = share_understood(&greeting, &heard);
@@ -374,6 +383,8 @@ struct Provider {
 struct Asked {
     conducts: Mutex<Conducts>,
     spoken: AtomicUsize,
+    /// By [`VOICE`].
+    spoken_by_wish: AtomicUsize,
     transcribed: AtomicUsize,
     voices: Voices,
     /// What was said, as it sounds.
@@ -385,6 +396,7 @@ impl Provider {
         let asked = Arc::new(Asked {
             conducts: Mutex::new(Conducts::WORK),
             spoken: AtomicUsize::new(0),
+            spoken_by_wish: AtomicUsize::new(0),
             transcribed: AtomicUsize::new(0),
             voices: Voices::load(&models()?.piper())?,
             audio: Mutex::default(),
@@ -425,6 +437,9 @@ impl Asked {
         if head.starts_with("POST /v1/audio/speech ") {
             self.spoken.fetch_add(1, SeqCst);
             let request: Value = serde_json::from_slice(&body)?;
+            if request["voice"] == VOICE {
+                self.spoken_by_wish.fetch_add(1, SeqCst);
+            }
             let text = request["input"].as_str().context("no input")?;
             let audio = self.speak(text)?;
             respond(&mut stream, conducts.speech, "audio/pcm", &audio).await

@@ -92,6 +92,27 @@ async fn each_vendor_is_asked_as_it_documents() {
 }
 
 #[tokio::test]
+async fn each_vendor_has_other_voices() {
+    let server = Vendor::always(Answer::Stream(Answer::tone(Duration::from_secs(1)))).await;
+    for settings in [
+        server.openai_tts(),
+        server.cartesia_tts(),
+        server.deepgram_tts(),
+    ] {
+        let voice = CloudVoice::new(http_client().unwrap(), &settings).unwrap();
+        let other = voice.with_voice("another-one");
+        other.speak("Hello there.", PATIENCE).await.unwrap();
+    }
+    let [openai, cartesia, deepgram] = &server.requests()[..] else {
+        panic!("{:?}", server.requests())
+    };
+    assert_eq!(openai.json()["voice"], "another-one");
+    assert_eq!(cartesia.json()["voice"]["id"], "another-one");
+    let line = "POST /v1/speak?model=another-one&";
+    assert!(deepgram.head.starts_with(line), "{}", deepgram.head);
+}
+
+#[tokio::test]
 async fn a_refusal_says_what_can_be_done_about_it() {
     let answer = |status, headers, body: &str| Answer::Status(status, headers, body.to_owned());
     let no_model = format!(r#"{{"error":{{"message":"no model for {KEY}"}}}}"#);

@@ -132,18 +132,18 @@ fn metadata_that_cannot_be_followed_is_refused() {
 
 #[test]
 fn what_the_agent_is_to_be_in_this_call_is_kept_and_the_rest_of_it_warned_about() {
-    let text =
-        r#"{"agent": {"name": "Max", "greeting": "", "instructions": "Be brief.", "voice": "x"}}"#;
+    let text = r#"{"agent": {"name": "Max", "greeting": "", "instructions": "Be brief.", "voice": "nova", "mood": "x"}}"#;
     let (metadata, warnings) = JobMetadata::parse(text).unwrap();
     let agent = AgentOverrides {
         name: Some("Max".to_owned()),
         greeting: None,
         instructions: Some("Be brief.".to_owned()),
+        voice: Some("nova".to_owned()),
     };
     assert_eq!(metadata.agent, agent);
     assert_eq!(
         warnings,
-        [MetadataWarning::UnknownKey("agent.voice".to_owned())]
+        [MetadataWarning::UnknownKey("agent.mood".to_owned())]
     );
     let (read, warnings) = JobMetadata::parse(&metadata.to_json()).unwrap();
     assert_eq!((read, warnings), (metadata, Vec::new()));

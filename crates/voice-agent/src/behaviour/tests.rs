@@ -120,6 +120,7 @@ fn texts_have_limits() {
         ("greeting", "g".repeat(LONGEST_GREETING + 1)),
         ("filler", "f".repeat(LONGEST_FILLER + 1)),
         ("instructions", "i".repeat(LONGEST_INSTRUCTIONS + 1)),
+        ("voice", "v".repeat(LONGEST_VOICE + 1)),
     ] {
         let report = faults(&format!("{key} = \"{value}\""));
         assert!(
@@ -131,7 +132,9 @@ fn texts_have_limits() {
 
 #[test]
 fn a_job_changes_what_it_names_and_nothing_else() {
-    let file = Behaviour::parse("greeting = \"I am {name}.\"\nspeak_first = true").unwrap();
+    let file =
+        Behaviour::parse("greeting = \"I am {name}.\"\nspeak_first = true\nvoice = \"nova\"");
+    let file = file.unwrap();
     let job = AgentOverrides {
         name: Some("Max".to_owned()),
         ..AgentOverrides::default()
@@ -139,6 +142,23 @@ fn a_job_changes_what_it_names_and_nothing_else() {
     let behaviour = file.for_job(&job).unwrap();
     assert_eq!(behaviour.greeting(), "I am Max.");
     assert_eq!(behaviour.speak_first, file.speak_first);
+    assert_eq!(behaviour.voice(), Some("nova"));
+
+    let job = AgentOverrides {
+        voice: Some("shimmer".to_owned()),
+        ..AgentOverrides::default()
+    };
+    let behaviour = file.for_job(&job).unwrap();
+    assert_eq!(behaviour.voice(), Some("shimmer"));
+    assert_eq!(behaviour.greeting(), file.greeting());
+
+    let job = AgentOverrides {
+        voice: Some("the nice one".to_owned()),
+        ..AgentOverrides::default()
+    };
+    let refused = file.for_job(&job).unwrap_err().to_string();
+    let reason = "job metadata: `agent.voice` is wrong: it has spaces or line breaks in it; expected: the name";
+    assert!(refused.starts_with(reason), "{refused}");
 
     let job = AgentOverrides {
         greeting: Some("Hello {customer}.".to_owned()),
