@@ -35,6 +35,7 @@ pub(crate) struct Options {
 /// A line of the table.
 struct Row {
     what: &'static str,
+    /// Empty for a count.
     unit: &'static str,
     cells: Cells,
     better: Better,
@@ -206,6 +207,7 @@ fn rendered(row: &Row, figures: &Figures) -> anyhow::Result<String> {
     };
     let amount = |who: Who| {
         let text = match row.cells {
+            Cells::One(name) if row.unit.is_empty() => format!("{:.0}", value(who, name)?),
             Cells::One(name) => format!("{} {}", significant(value(who, name)?), row.unit),
             Cells::Spread(median, p95) => format!(
                 "{} / {} {}",
@@ -276,11 +278,11 @@ mod tests {
         );
         check(
             capacity(Better::More, "calls", "", "calls"),
-            "calls                                            12.0               4.0     3.0x",
+            "calls                                                  12                  4     3.0x",
         );
         check(
             capacity(Better::Neither, "calls", "", "calls"),
-            "calls                                            12.0               4.0",
+            "calls                                                  12                  4",
         );
     }
 
