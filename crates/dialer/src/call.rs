@@ -42,6 +42,7 @@ pub(crate) fn plan(args: &Args, settings: DialerSettings) -> Result<Call, Dialer
         from_number: parse_optional("--from", &args.from)?,
         transfer_to: parse_optional("--transfer-to", &args.transfer_to)?,
         idempotency_key: args.idempotency_key.clone(),
+        agent: args.agent.iter().cloned().collect(),
         ..JobMetadata::default()
     };
     Ok(Call {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use transfer_core::{IdempotencyKey, SipHeader};
+use transfer_core::{AgentSetting, IdempotencyKey, SipHeader};
 
 /// Has the voice agent call somebody
 #[derive(Debug, Parser)]
@@ -60,6 +60,10 @@ pub(crate) struct Args {
     /// SIP header for the INVITE; repeatable. Vobiz passes on names that start with X-VH-
     #[arg(long = "header", value_name = "KEY=VALUE")]
     pub(crate) headers: Vec<SipHeader>,
+
+    /// Name, greeting, instructions or voice of the agent in this call, such as name=Max; repeatable
+    #[arg(long = "agent", value_name = "KEY=VALUE")]
+    pub(crate) agent: Vec<AgentSetting>,
 
     /// Seconds to wait for a worker to take the call
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]

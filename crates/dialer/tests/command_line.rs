@@ -48,6 +48,7 @@ fn help_documents_flags_and_exit_codes() {
               --from <NUMBER>             Caller number to show, if the carrier allows it [default: the trunk's own]
               --transfer-to <NUMBER>      Whom "Transfer me." leads to [default: DEFAULT_TRANSFER_NUMBER of the agent]
               --header <KEY=VALUE>        SIP header for the INVITE; repeatable. Vobiz passes on names that start with X-VH-
+              --agent <KEY=VALUE>         Name, greeting, instructions or voice of the agent in this call, such as name=Max; repeatable
               --worker-timeout <SECONDS>  Seconds to wait for a worker to take the call [default: 10]
               --wait                      Show how the call goes, and exit when it is over with a code for how it ended
               --timeout <SECONDS>         Seconds to wait for the end of the call [default: as long as it takes]
@@ -104,6 +105,10 @@ fn a_dry_run_shows_what_would_be_sent_without_credentials() {
             "tel:+1-212-555-0123",
             "--header",
             "X-VH-CorrelationId=abc-123",
+            "--agent",
+            "name=Max",
+            "--agent",
+            "greeting=Hello, this is {name}.",
         ],
     );
     let printed = stdout(&output);
@@ -113,7 +118,7 @@ fn a_dry_run_shows_what_would_be_sent_without_credentials() {
         Number: +919876543210
         Session Room: call-919876543210-RANDOM
         Agent: night-shift
-        Metadata: {"phone_number":"+919876543210","sip_headers":{"X-VH-CorrelationId":"abc-123"},"from_number":"+918000000000","transfer_to":"+12125550123"}
+        Metadata: {"phone_number":"+919876543210","sip_headers":{"X-VH-CorrelationId":"abc-123"},"from_number":"+918000000000","transfer_to":"+12125550123","agent":{"name":"Max","greeting":"Hello, this is {name}."}}
     "#]]
     .assert_eq(&printed.replace(&room, "call-919876543210-RANDOM"));
     assert_eq!(stderr(&output), "");
@@ -239,6 +244,31 @@ fn a_header_of_sip_itself_is_refused() {
         2,
         expect![[r#"
             error: invalid value 'Call-ID=1' for '--header <KEY=VALUE>': SIP itself sets this header; use a name that starts with X-VH-
+
+            For more information, try '--help'.
+        "#]],
+    );
+}
+
+#[test]
+fn an_agent_that_is_told_what_it_cannot_be_is_refused() {
+    let to = ["--dry-run", "--to", "+919876543210"];
+    check_failure(
+        &[],
+        &[&to[..], &["--agent", "mood=good"]].concat(),
+        2,
+        expect![[r#"
+            error: invalid value 'mood=good' for '--agent <KEY=VALUE>': there is no such key; expected: name, greeting, instructions, voice
+
+            For more information, try '--help'.
+        "#]],
+    );
+    check_failure(
+        &[],
+        &[&to[..], &["--agent", "greeting=Hello {customer}."]].concat(),
+        2,
+        expect![[r#"
+            error: invalid value 'greeting=Hello {customer}.' for '--agent <KEY=VALUE>': it has another placeholder than {name} in it; expected: a text of 1 to 500 characters, in which {name} stands for the name
 
             For more information, try '--help'.
         "#]],

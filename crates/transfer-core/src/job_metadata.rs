@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    FORWARDED_PREFIX, IdempotencyKey, IdempotencyKeyError, ParsePhoneNumberError, PhoneNumber,
-    SipHeader, SipHeaderError,
+    AgentText, AgentTextError, AgentTexts, FORWARDED_PREFIX, IdempotencyKey, IdempotencyKeyError,
+    ParsePhoneNumberError, PhoneNumber, SipHeader, SipHeaderError,
 };
 
 /// The metadata of one job: whom to call, as whom, with which extra SIP headers, and where to
@@ -38,29 +38,8 @@ pub struct JobMetadata {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
     /// How the agent is to behave in this call, where that differs from its own settings.
-    #[serde(skip_serializing_if = "AgentOverrides::is_empty")]
-    pub agent: AgentOverrides,
-}
-
-/// What one call changes of the agent's behaviour: the keys of the same names in the agent's file.
-///
-/// The agent checks the texts; they are kept here as they came.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct AgentOverrides {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub greeting: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub instructions: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub voice: Option<String>,
-}
-
-impl AgentOverrides {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
+    #[serde(skip_serializing_if = "AgentTexts::is_empty")]
+    pub agent: AgentTexts,
 }
 
 /// The keys that we know, as text; `null` and `""` count as absent.
@@ -72,17 +51,7 @@ struct Wire {
     transfer_to: Option<String>,
     idempotency_key: Option<String>,
     resume: Option<bool>,
-    agent: Option<WireAgent>,
-    #[serde(flatten)]
-    unknown: BTreeMap<String, Value>,
-}
-
-#[derive(Default, Deserialize)]
-struct WireAgent {
-    name: Option<String>,
-    greeting: Option<String>,
-    instructions: Option<String>,
-    voice: Option<String>,
+    agent: Option<BTreeMap<String, Value>>,
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
 }
@@ -105,14 +74,22 @@ impl JobMetadata {
             .into_keys()
             .map(MetadataWarning::UnknownKey)
             .collect();
-        let agent = wire.agent.unwrap_or_default();
-        warnings.extend(
-            agent
-                .unknown
-                .into_keys()
-                .map(|key| MetadataWarning::UnknownKey(format!("agent.{key}"))),
-        );
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let mut agent = AgentTexts::default();
+        for (key, value) in wire.agent.unwrap_or_default() {
+            let Some(text) = AgentText::with_key(&key) else {
+                warnings.push(MetadataWarning::UnknownKey(format!("agent.{key}")));
+                continue;
+            };
+            let set = match value {
+                Value::Null => Ok(()),
+                Value::String(value) if value.is_empty() => Ok(()),
+                Value::String(value) => agent.set(text, &value),
+                Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                    Err(AgentTextError::no_text(text))
+                }
+            };
+            set.map_err(ParseJobMetadataError::Agent)?;
+        }
         let mut sip_headers = BTreeMap::new();
         for (name, value) in wire.sip_headers.unwrap_or_default() {
             let header =
@@ -137,12 +114,7 @@ impl JobMetadata {
                 .transpose()
                 .map_err(ParseJobMetadataError::IdempotencyKey)?,
             resume: wire.resume.unwrap_or_default(),
-            agent: AgentOverrides {
-                name: given(agent.name),
-                greeting: given(agent.greeting),
-                instructions: given(agent.instructions),
-                voice: given(agent.voice),
-            },
+            agent,
         };
         Ok((metadata, warnings))
     }
@@ -218,6 +190,8 @@ pub enum ParseJobMetadataError {
     },
     #[error("`idempotency_key` cannot be used")]
     IdempotencyKey(#[source] IdempotencyKeyError),
+    #[error("`agent.{}` cannot be used", .0.text().key())]
+    Agent(#[source] AgentTextError),
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 //! Specifications: ITU-T E.164 (numbers), RFC 3966 (`tel:`), RFC 3261 §19.1 (`sip:`),
 //! RFC 3515 (REFER), LiveKit's Twirp error codes with their SIP status.
 
+mod agent_texts;
 mod call_progress;
 mod dial;
 mod idempotency_key;
@@ -31,10 +32,13 @@ mod transfer;
 mod transfer_plan;
 mod verdict;
 
+pub use agent_texts::{
+    AgentSetting, AgentSettingError, AgentText, AgentTextError, AgentTexts, NAME_PLACEHOLDER,
+};
 pub use call_progress::{CallOutcome, CallProgress};
 pub use dial::DialFailure;
 pub use idempotency_key::{IdempotencyKey, IdempotencyKeyError};
-pub use job_metadata::{AgentOverrides, JobMetadata, MetadataWarning, ParseJobMetadataError};
+pub use job_metadata::{JobMetadata, MetadataWarning, ParseJobMetadataError};
 pub use phone_number::{
     ParsePhoneNumberError, ParseRegionError, PhoneNumber, Region, identity, mask_digits, number_of,
 };

@@ -16,7 +16,7 @@ use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
-use transfer_core::AgentOverrides;
+use transfer_core::{AgentText, AgentTexts, NAME_PLACEHOLDER};
 
 /// How long a callee who picks up is given to say hello before the agent speaks.
 ///
@@ -54,31 +54,11 @@ const SCREENING_REPLY: &str = "This is {name}, calling for the owner of this num
 const INSTRUCTIONS: &str = "You are {name}, a friendly assistant on the telephone.";
 const FILLER: &str = "One moment, please.";
 
-/// What stands for the agent's name in the other texts.
-const NAME_PLACEHOLDER: &str = "{name}";
-
-/// Characters that a name may have: it is spoken in the middle of sentences.
-const LONGEST_NAME: usize = 60;
-
-/// Characters that a greeting may have: half a minute of speech.
-const LONGEST_GREETING: usize = 500;
-
 /// Characters that the filler may have: the answer waits until it was said.
 const LONGEST_FILLER: usize = 100;
 
-/// Characters that the instructions may have: they are sent with each turn.
-const LONGEST_INSTRUCTIONS: usize = 20_000;
-
-/// Characters that the name of a voice may have: as many as the providers' longest, and some.
-const LONGEST_VOICE: usize = 100;
-
-const NAME_FORM: &str = "a text of 1 to 60 characters on one line, such as \"Ada\"";
-const GREETING_FORM: &str = "a text of 1 to 500 characters, in which {name} stands for the name";
-const INSTRUCTIONS_FORM: &str =
-    "a text of 1 to 20000 characters, in which {name} stands for the name";
 const FILLER_FORM: &str =
     "a text of up to 100 characters, such as \"One moment, please.\"; empty for none";
-const VOICE_FORM: &str = "the name or id of one of your provider's voices, up to 100 characters without spaces, such as \"nova\"";
 const SPEAK_FIRST_FORM: &str =
     "true, false, or the seconds to wait for a hello, from 0 to 30, such as 2";
 const SILENCE_FORM: &str = "seconds from 3 to 300, such as 15";
@@ -119,13 +99,9 @@ const ALIKE: f64 = 0.75;
 /// How the agent behaves in a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Behaviour {
-    name: String,
-    greeting: String,
+    texts: AgentTexts,
     /// Empty for none.
     filler: String,
-    instructions: String,
-    /// That of the settings without one.
-    voice: Option<String>,
     speak_first: SpeakFirst,
     pub(crate) timings: Timings,
     pub(crate) tools: Tools,
@@ -180,11 +156,8 @@ pub(crate) struct Voicemail {
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
-            name: NAME.to_owned(),
-            greeting: GREETING.to_owned(),
+            texts: AgentTexts::default(),
             filler: FILLER.to_owned(),
-            instructions: INSTRUCTIONS.to_owned(),
-            voice: None,
             speak_first: SpeakFirst::After(HELLO_WAIT),
             timings: Timings::default(),
             tools: Tools::default(),
@@ -261,32 +234,17 @@ impl Behaviour {
         };
         let mut behaviour = Self::default();
         for (key, value) in document.get_ref() {
+            if let Some(text) = AgentText::with_key(key.get_ref()) {
+                section.read(text.key(), value, text.form(), |value| {
+                    let set = behaviour.texts.set(text, string(value)?);
+                    set.map_err(|error| error.reason())
+                });
+                continue;
+            }
             match key.get_ref().as_ref() {
-                key @ "name" => section.take(&mut behaviour.name, key, value, NAME_FORM, |value| {
-                    name(string(value)?)
-                }),
-                key @ "greeting" => section.take(
-                    &mut behaviour.greeting,
-                    key,
-                    value,
-                    GREETING_FORM,
-                    |value| greeting(string(value)?),
-                ),
                 key @ "filler" => {
                     section.take(&mut behaviour.filler, key, value, FILLER_FORM, |value| {
                         filler(string(value)?)
-                    })
-                }
-                key @ "instructions" => section.take(
-                    &mut behaviour.instructions,
-                    key,
-                    value,
-                    INSTRUCTIONS_FORM,
-                    |value| instructions(string(value)?),
-                ),
-                key @ "voice" => {
-                    section.take(&mut behaviour.voice, key, value, VOICE_FORM, |value| {
-                        voice(string(value)?).map(Some)
                     })
                 }
                 key @ "speak_first" => section.take(
@@ -321,49 +279,25 @@ impl Behaviour {
     }
 
     /// The behaviour in one call, as its job wants it.
-    pub fn for_job(&self, job: &AgentOverrides) -> Result<Self, OverrideError> {
+    pub fn for_job(&self, job: &AgentTexts) -> Self {
         let mut behaviour = self.clone();
-        let wanted = |key, text: &Option<String>, expected, read: ReadText| {
-            let read = text.as_deref().map(read).transpose();
-            read.map_err(|reason| OverrideError {
-                key,
-                reason,
-                expected,
-            })
-        };
-        if let Some(name) = wanted("name", &job.name, NAME_FORM, name)? {
-            behaviour.name = name;
-        }
-        if let Some(greeting) = wanted("greeting", &job.greeting, GREETING_FORM, greeting)? {
-            behaviour.greeting = greeting;
-        }
-        if let Some(instructions) = wanted(
-            "instructions",
-            &job.instructions,
-            INSTRUCTIONS_FORM,
-            instructions,
-        )? {
-            behaviour.instructions = instructions;
-        }
-        if let Some(voice) = wanted("voice", &job.voice, VOICE_FORM, voice)? {
-            behaviour.voice = Some(voice);
-        }
-        Ok(behaviour)
+        behaviour.texts.update(job);
+        behaviour
     }
 
     /// The agent's name, as it is spoken.
     pub fn name(&self) -> &str {
-        &self.name
+        self.texts.get(AgentText::Name).unwrap_or(NAME)
     }
 
     /// The name that the provider has for the agent's voice, where it is not that of the settings.
     pub(crate) fn voice(&self) -> Option<&str> {
-        self.voice.as_deref()
+        self.texts.get(AgentText::Voice)
     }
 
     /// The agent's first words.
     pub fn greeting(&self) -> String {
-        self.greeting.replace(NAME_PLACEHOLDER, &self.name)
+        self.named(self.texts.get(AgentText::Greeting).unwrap_or(GREETING))
     }
 
     /// What is said when an answer takes long, if anything is.
@@ -387,12 +321,17 @@ impl Behaviour {
     }
 
     fn spoken(&self, text: &str) -> Option<String> {
-        (!text.is_empty()).then(|| text.replace(NAME_PLACEHOLDER, &self.name))
+        (!text.is_empty()).then(|| self.named(text))
+    }
+
+    fn named(&self, text: &str) -> String {
+        text.replace(NAME_PLACEHOLDER, self.name())
     }
 
     /// What a language model is told about itself.
     pub(crate) fn instructions(&self) -> String {
-        self.instructions.replace(NAME_PLACEHOLDER, &self.name)
+        let own = self.texts.get(AgentText::Instructions);
+        self.named(own.unwrap_or(INSTRUCTIONS))
     }
 
     /// How long a callee who has picked up is given to say hello.
@@ -423,10 +362,24 @@ impl Section<'_> {
         expected: &'static str,
         read: impl FnOnce(&DeValue<'_>) -> Result<T, &'static str>,
     ) {
-        match read(value.get_ref()) {
-            Ok(read) => *place = read,
-            Err(reason) => self.fault(key, value.span(), Problem::Invalid { reason, expected }),
+        if let Some(read) = self.read(key, value, expected, read) {
+            *place = read;
         }
+    }
+
+    /// Returns a value, or reports it.
+    fn read<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        expected: &'static str,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, &'static str>,
+    ) -> Option<T> {
+        let read = read(value.get_ref());
+        read.map_err(|reason| {
+            self.fault(key, value.span(), Problem::Invalid { reason, expected });
+        })
+        .ok()
     }
 
     fn table(
@@ -544,7 +497,7 @@ fn voicemail(
     section.take(place, key, value, MESSAGE_FORM, |value| {
         match string(value)?.trim() {
             "" => Ok(String::new()),
-            text => greeting(text),
+            text => AgentText::Greeting.check(text),
         }
     });
     true
@@ -558,50 +511,11 @@ fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, &'static str> {
     value.as_str().ok_or("it is not a text in quotes")
 }
 
-/// Makes a checked text of one that was given.
-type ReadText = fn(&str) -> Result<String, &'static str>;
-
-fn text(text: &str, longest: usize) -> Result<String, &'static str> {
-    let text = text.trim();
-    match text.chars().count() {
-        0 => Err("it is empty"),
-        length if length > longest => Err("it is too long"),
-        _ => Ok(text.to_owned()),
-    }
-}
-
-fn name(name: &str) -> Result<String, &'static str> {
-    let name = text(name, LONGEST_NAME)?;
-    match name.contains(|c: char| c.is_control() || "{}".contains(c)) {
-        true => Err("it has line breaks or braces in it"),
-        false => Ok(name),
-    }
-}
-
-fn greeting(greeting: &str) -> Result<String, &'static str> {
-    let greeting = text(greeting, LONGEST_GREETING)?;
-    match greeting.replace(NAME_PLACEHOLDER, "").contains(['{', '}']) {
-        true => Err("it has another placeholder than {name} in it"),
-        false => Ok(greeting),
-    }
-}
-
 fn filler(filler: &str) -> Result<String, &'static str> {
     match filler.trim() {
         "" => Ok(String::new()),
-        filler => text(filler, LONGEST_FILLER),
-    }
-}
-
-fn instructions(instructions: &str) -> Result<String, &'static str> {
-    text(instructions, LONGEST_INSTRUCTIONS)
-}
-
-fn voice(voice: &str) -> Result<String, &'static str> {
-    let voice = text(voice, LONGEST_VOICE)?;
-    match voice.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        true => Err("it has spaces or line breaks in it"),
-        false => Ok(voice),
+        filler if filler.chars().count() > LONGEST_FILLER => Err("it is too long"),
+        filler => Ok(filler.to_owned()),
     }
 }
 
@@ -711,15 +625,6 @@ fn report(path: &Path, faults: &[Fault]) -> String {
     };
     let faults = faults.iter().map(|fault| format!("\n  {fault}"));
     head + &faults.collect::<String>()
-}
-
-/// A job wants a behaviour that is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("job metadata: `agent.{key}` is wrong: {reason}; expected: {expected}")]
-pub struct OverrideError {
-    key: &'static str,
-    reason: &'static str,
-    expected: &'static str,
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ use self::{
 };
 use crate::{
     Speech,
-    behaviour::{Behaviour, OverrideError},
+    behaviour::Behaviour,
     call::{TransferGate, outcome_of},
     conversation::{Brain, PolicySettings},
     hold::{chime, hold_sound},
@@ -86,8 +86,6 @@ pub enum ConsoleError {
     #[error("--metadata cannot be used")]
     Metadata(#[from] ParseJobMetadataError),
     #[error(transparent)]
-    Override(#[from] OverrideError),
-    #[error(transparent)]
     Speech(#[from] LoadSpeechError),
     #[error("cannot start the threads that a call needs")]
     Runtime(#[source] io::Error),
@@ -125,7 +123,6 @@ impl ConsoleError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Metadata(_)
-            | Self::Override(_)
             | Self::Speech(_)
             | Self::ReadWav { .. }
             | Self::EmptyWav { .. }
@@ -200,7 +197,7 @@ async fn talk(
     for warning in warnings {
         warn!("job metadata: {warning}");
     }
-    let behaviour = behaviour.for_job(&metadata.agent)?;
+    let behaviour = behaviour.for_job(&metadata.agent);
     let policy =
         TransferPolicy::new(settings.transfer_rules.clone()).for_job(metadata.transfer_to.clone());
     let gate = TransferGate::new(policy.clone(), Default::default());

@@ -124,7 +124,7 @@ impl Agent {
             info!("No phone number in metadata. Treating as inbound/web call.");
         }
         let settings = &self.settings;
-        let behaviour = self.behaviour.for_job(&metadata.agent)?;
+        let behaviour = self.behaviour.for_job(&metadata.agent);
         let policy = self.transfer_policy.for_job(metadata.transfer_to.clone());
         let gate = TransferGate::new(policy.clone(), self.transfer_attempts.clone());
         let voice = self.speech.voice(behaviour.voice());

@@ -30,8 +30,12 @@ use serde_json::Value;
 use speech::Whisper;
 
 /// What the caller asks a language model: something with a long answer.
+/// It is answered for as long as the server may speak.
 const QUESTION: &str = "Please tell me a long story about a cat and a dog.";
-const SECOND_QUESTION: &str = "What was the story about that you told me?";
+
+/// It is answered by a few sentences. The server goes on with an answer that nobody wants any more.
+const SHORT_QUESTION: &str = "What do cats like? Say it in two short sentences.";
+const SECOND_QUESTION: &str = "And what do dogs like?";
 
 /// What the caller says aloud.
 const SENTENCE: &str = "Good morning, please transfer me to a live agent as soon as you can.";
@@ -199,11 +203,17 @@ async fn ask(stage: &Stage, origin: &str, key: &str, questions: &[&str]) -> anyh
 
 async fn llm_answers(stage: &Stage) -> anyhow::Result<String> {
     let line = FaultyLine::start(stage.server.port(), |_| Next::Pass).await?;
-    let talk = ask(stage, line.origin(), KEY, &[QUESTION, SECOND_QUESTION]).await?;
+    let talk = ask(
+        stage,
+        line.origin(),
+        KEY,
+        &[SHORT_QUESTION, SECOND_QUESTION],
+    )
+    .await?;
     talk.expect_no_log(BY_THE_RULES)?;
     let (first, second) = (talk.answer(0), talk.answer(1));
     let [(begins, opening), .., (ends, _)] = first[..] else {
-        bail!("a long story is told in one piece: {first:?}\n{}", talk.log);
+        bail!("two sentences come in one piece: {first:?}\n{}", talk.log);
     };
     ensure!(begins < ends, "the sentences came all at once: {first:?}");
     let [(again, _), ..] = second[..] else {
@@ -213,7 +223,7 @@ async fn llm_answers(stage: &Stage) -> anyhow::Result<String> {
     let last = asked.rsplit("POST ").next().unwrap_or_default();
     let knows = |text: &str| last.contains(Value::from(text).to_string().trim_matches('"'));
     ensure!(
-        knows(QUESTION) && knows(opening),
+        knows(SHORT_QUESTION) && knows(opening),
         "the model is not told again what was said: {last}"
     );
     Ok(format!(

@@ -58,17 +58,27 @@ pub(crate) async fn a_provider_that_dies_in_mid_call_is_stood_in_for(
     let provider = Provider::start().await?;
     provider.serve(&world)?;
     world.set("STT_PROVIDER", "openai")?;
-    world.behave(&format!("voice = \"{VOICE}\"\n"))?;
+    world.behave("name = \"Max\"\ngreeting = \"Hello.\"\n")?;
     provider.behave(Conducts {
         transcription: Conduct::Gone,
         chat: Conduct::Refuses,
         ..Conducts::WORK
     });
+    let wishes = [
+        "--agent",
+        "greeting=Hello, this is {name} of Example Travel.",
+        "--agent",
+        &format!("voice={VOICE}"),
+    ];
     let (live_agent, mut call) = tokio::try_join!(
         world.phone(PhoneSettings::live_agent()),
-        Call::placed(&world, PhoneSettings::callee())
+        Call::placed_with(&world, PhoneSettings::callee(), &wishes)
     )?;
     let greeting = call.said.join(" ");
+    ensure!(
+        greeting == "Hello, this is Max of Example Travel.",
+        "the agent says: {greeting}"
+    );
     let spoken = provider.asked.spoken.load(SeqCst);
     ensure!(spoken > 0, "the provider must have spoken the greeting");
 

@@ -38,7 +38,7 @@ fn what_is_written_is_read_back() {
         transfer_to: Some(number("+15550005678")),
         idempotency_key: Some("order-4711".parse().unwrap()),
         resume: true,
-        agent: AgentOverrides::default(),
+        agent: AgentTexts::default(),
     };
     let (read, warnings) = JobMetadata::parse(&metadata.to_json()).unwrap();
     assert_eq!(read, metadata);
@@ -113,6 +113,16 @@ fn metadata_that_cannot_be_followed_is_refused() {
             "control character",
         ),
         (
+            r#"{"agent": {"greeting": "Hello {customer}."}}"#,
+            "`agent.greeting` cannot be used",
+            "it has another placeholder than {name} in it; expected: a text of 1 to 500 characters",
+        ),
+        (
+            r#"{"agent": {"voice": 7}}"#,
+            "`agent.voice` cannot be used",
+            "it is not a text; expected: what the provider calls one of its voices",
+        ),
+        (
             r#"{"phone_number": 15550001234}"#,
             "job metadata is not a JSON object with text values",
             "invalid type",
@@ -132,15 +142,16 @@ fn metadata_that_cannot_be_followed_is_refused() {
 
 #[test]
 fn what_the_agent_is_to_be_in_this_call_is_kept_and_the_rest_of_it_warned_about() {
-    let text = r#"{"agent": {"name": "Max", "greeting": "", "instructions": "Be brief.", "voice": "nova", "mood": "x"}}"#;
+    let text = r#"{"agent": {"name": "Max", "greeting": "", "instructions": "Be brief.", "voice": "nova", "mood": 7}}"#;
     let (metadata, warnings) = JobMetadata::parse(text).unwrap();
-    let agent = AgentOverrides {
-        name: Some("Max".to_owned()),
-        greeting: None,
-        instructions: Some("Be brief.".to_owned()),
-        voice: Some("nova".to_owned()),
-    };
-    assert_eq!(metadata.agent, agent);
+    for (text, value) in [
+        (AgentText::Name, Some("Max")),
+        (AgentText::Greeting, None),
+        (AgentText::Instructions, Some("Be brief.")),
+        (AgentText::Voice, Some("nova")),
+    ] {
+        assert_eq!(metadata.agent.get(text), value);
+    }
     assert_eq!(
         warnings,
         [MetadataWarning::UnknownKey("agent.mood".to_owned())]
