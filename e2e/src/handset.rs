@@ -5,7 +5,7 @@
 //! those who are measured. They speak G.711 µ-law (RFC 3551) in frames of 20 ms.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant, SystemTime},
 };
@@ -46,6 +46,9 @@ const SILENCE: u8 = 0xFF;
 /// Length of the fixed header of RTP (RFC 3550 §5.1).
 const RTP_HEADER: usize = 12;
 
+/// How long after a frame was heard its echo is sent: some of the way through a telephone network.
+const ECHO_FRAMES: usize = 5;
+
 /// Calls that wait to be taken from [`Handsets::next`].
 const WAITING: usize = 64;
 
@@ -78,14 +81,7 @@ impl Utterance {
         let sounds = |frame: &&[i16]| loudness(frame) >= SOUND;
         frames.truncate(frames.iter().rposition(sounds).map_or(0, |last| last + 1));
         frames.drain(..frames.iter().position(sounds).unwrap_or(0));
-        let encoded = frames.into_iter().map(|frame| {
-            let mut bytes = [0; FRAME_SAMPLES];
-            PcmuEncoder::new()
-                .encode_into(frame, &mut bytes)
-                .expect("a sample becomes a byte");
-            bytes
-        });
-        Self(encoded.collect())
+        Self(frames.into_iter().map(encoded).collect())
     }
 
     pub fn duration(&self) -> Duration {
@@ -101,12 +97,21 @@ pub struct Handsets {
 
 impl Handsets {
     pub async fn start() -> anyhow::Result<Self> {
+        Self::on_a_line(None).await
+    }
+
+    /// On lines on which everything that is heard comes back, `gain` times as large (-20 dB are 0.1).
+    pub async fn with_echo(gain: f64) -> anyhow::Result<Self> {
+        Self::on_a_line(Some(gain)).await
+    }
+
+    async fn on_a_line(echo: Option<f64>) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind((HANDSETS, SIP_PORT))
             .await
             .context("cannot open the handsets' SIP socket")?;
         let (answer, answered) = mpsc::channel(WAITING);
         let mut task = JoinSet::new();
-        task.spawn(Switchboard::new(socket, answer).run());
+        task.spawn(Switchboard::new(socket, answer, echo).run());
         Ok(Self {
             answered,
             _switchboard: task,
@@ -182,6 +187,7 @@ impl Handset {
 struct Switchboard {
     socket: UdpSocket,
     answer: mpsc::Sender<Handset>,
+    echo: Option<f64>,
     calls: HashMap<String, Call>,
 }
 
@@ -195,10 +201,11 @@ struct Call {
 }
 
 impl Switchboard {
-    fn new(socket: UdpSocket, answer: mpsc::Sender<Handset>) -> Self {
+    fn new(socket: UdpSocket, answer: mpsc::Sender<Handset>, echo: Option<f64>) -> Self {
         Self {
             socket,
             answer,
+            echo,
             calls: HashMap::new(),
         }
     }
@@ -226,7 +233,7 @@ impl Switchboard {
         match method {
             "INVITE" => {
                 if !self.calls.contains_key(id) {
-                    let call = Call::answered(&message.body).await?;
+                    let call = Call::answered(&message.body, self.echo).await?;
                     self.calls.insert(id.to_owned(), call);
                 }
                 let description = &self.calls[id].description;
@@ -274,14 +281,14 @@ fn response(request: &SipMessage, description: &str) -> String {
 }
 
 impl Call {
-    async fn answered(offer: &str) -> anyhow::Result<Self> {
+    async fn answered(offer: &str, echo: Option<f64>) -> anyhow::Result<Self> {
         let peer = audio_address(offer).context("an INVITE without an address for audio")?;
         let socket = UdpSocket::bind((HANDSETS, 0)).await?;
         let port = socket.local_addr()?.port();
         let (words, to_say) = mpsc::channel(1);
         let (writer, heard) = journal("a handset");
         let mut audio = JoinSet::new();
-        audio.spawn(talk(socket, peer, to_say, writer));
+        audio.spawn(talk(socket, peer, to_say, writer, echo.map(Echo::new)));
         Ok(Self {
             description: [
                 "v=0",
@@ -319,6 +326,7 @@ async fn talk(
     peer: SocketAddr,
     mut to_say: mpsc::Receiver<Words>,
     heard: Writer<Frame>,
+    mut echo: Option<Echo>,
 ) {
     let mut clock = interval(FRAME);
     clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -331,9 +339,12 @@ async fn talk(
                 received = socket.recv(&mut buffer) => {
                     // The other side's port may not be open yet, or not any more.
                     if let Ok(length) = received
-                        && let Some(frame) = frame(&buffer[..length], Instant::now())
+                        && let Some((frame, samples)) = frame(&buffer[..length], Instant::now())
                     {
                         heard.write(frame);
+                        if let Some(echo) = &mut echo {
+                            echo.hears(samples);
+                        }
                     }
                 }
                 _ = clock.tick() => break,
@@ -346,6 +357,10 @@ async fn talk(
         }
         let words = speaking.as_mut().and_then(|(frames, _)| frames.next());
         let payload = words.unwrap_or([SILENCE; FRAME_SAMPLES]);
+        let payload = match &mut echo {
+            Some(echo) => echo.add_to(payload),
+            None => payload,
+        };
         // It is not known whether anybody listens.
         drop(socket.send_to(&packet(sequence, &payload), peer).await);
         if let Some((_, words)) = speaking.take_if(|(frames, _)| frames.len() == 0) {
@@ -353,6 +368,50 @@ async fn talk(
             words.said.send(Instant::now()).ok();
         }
     }
+}
+
+/// What comes back of what is heard.
+struct Echo {
+    gain: f64,
+    heard: VecDeque<Vec<i16>>,
+}
+
+impl Echo {
+    fn new(gain: f64) -> Self {
+        Self {
+            gain,
+            heard: VecDeque::from(vec![Vec::new(); ECHO_FRAMES]),
+        }
+    }
+
+    fn hears(&mut self, samples: Vec<i16>) {
+        self.heard.push_back(samples);
+        // Two clocks: what is heard may come a little faster than it is sent.
+        let surplus = self.heard.len().saturating_sub(2 * ECHO_FRAMES);
+        self.heard.drain(..surplus);
+    }
+
+    /// The frame that is sent with the one that comes back in it.
+    fn add_to(&mut self, payload: [u8; FRAME_SAMPLES]) -> [u8; FRAME_SAMPLES] {
+        let Some(heard) = self.heard.pop_front() else {
+            return payload;
+        };
+        let mut samples = [0; FRAME_SAMPLES];
+        let decoded = PcmuDecoder::new().decode_into(&payload, &mut samples);
+        decoded.expect("a byte becomes a sample");
+        for (sample, heard) in samples.iter_mut().zip(heard) {
+            *sample = sample.saturating_add((f64::from(heard) * self.gain) as i16);
+        }
+        encoded(&samples)
+    }
+}
+
+/// A frame in µ-law.
+fn encoded(samples: &[i16]) -> [u8; FRAME_SAMPLES] {
+    let mut bytes = [0; FRAME_SAMPLES];
+    let encoded = PcmuEncoder::new().encode_into(samples, &mut bytes);
+    encoded.expect("a sample becomes a byte");
+    bytes
 }
 
 fn packet(sequence: u32, payload: &[u8]) -> Vec<u8> {
@@ -366,8 +425,8 @@ fn packet(sequence: u32, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// Reads an RTP packet of µ-law audio; `None` when it is something else.
-fn frame(packet: &[u8], at: Instant) -> Option<Frame> {
+/// Reads an RTP packet of µ-law audio, and its samples; `None` when it is something else.
+fn frame(packet: &[u8], at: Instant) -> Option<(Frame, Vec<i16>)> {
     let [0x80, marker_and_type, s0, s1, t0, t1, t2, t3, ..] = *packet else {
         return None;
     };
@@ -377,12 +436,13 @@ fn frame(packet: &[u8], at: Instant) -> Option<Frame> {
     }
     let mut samples = vec![0; payload.len()];
     PcmuDecoder::new().decode_into(payload, &mut samples).ok()?;
-    Some(Frame {
+    let frame = Frame {
         at,
         sequence: u16::from_be_bytes([s0, s1]),
         timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
         loudness: loudness(&samples),
-    })
+    };
+    Some((frame, samples))
 }
 
 #[cfg(test)]
@@ -399,13 +459,33 @@ mod tests {
         assert_eq!(utterance.duration(), 2 * FRAME, "it is cut to its sounds");
         let now = Instant::now();
         for (payload, loud) in utterance.0.iter().zip([1_000_u16, 3_000]) {
-            let heard = frame(&packet(70_000, payload), now).unwrap();
+            let (heard, _) = frame(&packet(70_000, payload), now).unwrap();
             assert_eq!(heard.sequence, 4_464, "it wraps");
             assert_eq!(heard.timestamp, 11_200_000);
             assert!(heard.loudness.abs_diff(loud) < loud / 16, "{heard:?}");
         }
-        let silence = frame(&packet(1, &[SILENCE; 160]), now).unwrap();
+        let (silence, _) = frame(&packet(1, &[SILENCE; 160]), now).unwrap();
         assert!(!silence.sounds());
+    }
+
+    #[test]
+    fn an_echo_is_softer_and_comes_later() {
+        let mut echo = Echo::new(0.1);
+        echo.hears(vec![10_000; FRAME_SAMPLES]);
+        let sent = (0..=ECHO_FRAMES + 1).map(|_| {
+            let payload = echo.add_to([SILENCE; FRAME_SAMPLES]);
+            let (frame, _) = frame(&packet(1, &payload), Instant::now()).unwrap();
+            frame.loudness
+        });
+        let sent: Vec<_> = sent.collect();
+        let (silence, [comes_back, after]) = sent.split_at(ECHO_FRAMES) else {
+            panic!("{sent:?}")
+        };
+        assert!(
+            silence.iter().chain([after]).all(|loudness| *loudness == 0),
+            "{sent:?}"
+        );
+        assert!(comes_back.abs_diff(1_000) < 50, "{sent:?}");
     }
 
     #[test]

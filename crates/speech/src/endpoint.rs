@@ -32,10 +32,16 @@ const ON: f32 = 0.55;
 /// [`ON`] for what is as soft as an echo, while the agent speaks: so that this is not taken for the person.
 const ON_FOR_ECHO: f32 = 0.85;
 
-/// No echo is assumed to be louder (-34 dB of full scale, as power).
+/// No echo is assumed to be louder (-34 dB of full scale, as power), unless one was.
 ///
 /// The agent's is 25 dB below its voice. Higher, and a short "stop" of a soft caller does not interrupt the agent.
-const LOUDEST_ECHO: f32 = 4.0e-4;
+const ECHO: f32 = 4.0e-4;
+
+/// How far (6 dB, as a ratio of powers) the loudest sounds of two echoes of the same agent are apart.
+const ECHOES_DIFFER: f32 = 4.0;
+
+/// No echo is learned to be louder (-28 dB of full scale, as power): it would not be known from a person.
+const LEARNED_ECHO: f32 = 1.6e-3;
 
 /// The score below which a frame of a running turn counts as silence.
 const OFF: f32 = 0.45;
@@ -82,7 +88,7 @@ const START_FRAMES: usize = 4;
 const PRE_ROLL: usize = HEARING_RATE as usize * 2 / 5;
 
 /// What [`Endpointer::push`] noticed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Endpoint {
     /// The person has begun to speak.
     SpeechStarted,
@@ -95,10 +101,12 @@ pub enum Endpoint {
 }
 
 /// What the person said, with a little of the silence around it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
     /// 16 kHz mono.
     pub pcm: Vec<i16>,
+    /// The power of its loudest 16 ms, full scale being 1.
+    pub loudest: f32,
     /// How long before the event the last speech was.
     pub silence: Duration,
 }
@@ -118,6 +126,8 @@ pub struct Endpointer {
     noise: Noise,
     person: Person,
     agent_speaks: bool,
+    /// How loud the agent's echo on this line is known to be.
+    echo: f32,
     /// What is not judged yet: mostly less than one frame.
     pending: Vec<i16>,
     /// By what it will be judged.
@@ -133,6 +143,7 @@ enum State {
     },
     Speaking {
         pcm: Vec<i16>,
+        loudest: f32,
         silence: Duration,
     },
 }
@@ -153,6 +164,7 @@ impl Default for Endpointer {
             noise: Noise::default(),
             person: Person::default(),
             agent_speaks: false,
+            echo: 0.0,
             pending: Vec::with_capacity(FRAME),
             pending_cleaned: Vec::with_capacity(FRAME),
             hang: HANG,
@@ -170,6 +182,12 @@ impl Endpointer {
     /// Says whether the agent's own voice is on the line: what may be its echo does not easily start a turn then.
     pub fn set_agent_speaking(&mut self, speaking: bool) {
         self.agent_speaks = speaking;
+    }
+
+    /// Says that a turn was the agent's echo: over its voice, nothing that soft starts a turn any more.
+    pub fn learn_echo(&mut self, loudest: f32) {
+        let loudest = (loudest * ECHOES_DIFFER).min(LEARNED_ECHO);
+        self.echo = self.echo.max(loudest);
     }
 
     /// Whether a turn is running.
@@ -204,7 +222,7 @@ impl Endpointer {
                 .learn(power, stands_out && score >= ON, !self.agent_speaks);
             let is_near = self.person.is_near(power, self.is_speaking());
             let score = if stands_out && is_near { score } else { 0.0 };
-            events.extend(self.judge(frame, score, self.on(power)));
+            events.extend(self.judge(frame, score, power));
         }
         pending.drain(..frames * FRAME);
         pending_cleaned.drain(..frames * FRAME);
@@ -214,14 +232,19 @@ impl Endpointer {
 
     /// The score from which a frame of this power counts as speech that begins.
     fn on(&self, power: f32) -> f32 {
-        if self.agent_speaks && power <= LOUDEST_ECHO {
+        if !self.agent_speaks {
+            ON
+        } else if power <= self.echo {
+            f32::INFINITY
+        } else if power <= ECHO {
             ON_FOR_ECHO
         } else {
             ON
         }
     }
 
-    fn judge(&mut self, frame: &[i16], score: f32, on: f32) -> Option<Endpoint> {
+    fn judge(&mut self, frame: &[i16], score: f32, power: f32) -> Option<Endpoint> {
+        let on = self.on(power);
         match &mut self.state {
             State::Quiet {
                 recent,
@@ -236,12 +259,18 @@ impl Endpointer {
                 }
                 self.state = State::Speaking {
                     pcm: mem::take(recent).into(),
+                    loudest: power,
                     silence: Duration::ZERO,
                 };
                 Some(Endpoint::SpeechStarted)
             }
-            State::Speaking { pcm, silence } => {
+            State::Speaking {
+                pcm,
+                loudest,
+                silence,
+            } => {
                 pcm.extend_from_slice(frame);
+                *loudest = loudest.max(power);
                 let silent_before = *silence;
                 if score < OFF {
                     *silence += duration(FRAME);
@@ -253,6 +282,7 @@ impl Endpointer {
                     return match (paused(silent_before), paused(*silence)) {
                         (false, true) => Some(Endpoint::Paused(Turn {
                             pcm: pcm.clone(),
+                            loudest: *loudest,
                             silence: *silence,
                         })),
                         (true, false) => Some(Endpoint::WentOn),
@@ -261,6 +291,7 @@ impl Endpointer {
                 }
                 let turn = Turn {
                     pcm: mem::take(pcm),
+                    loudest: *loudest,
                     silence: *silence,
                 };
                 self.state = State::quiet();
@@ -342,11 +373,10 @@ mod tests {
     fn run(endpointer: &mut Endpointer, scores: &[(f32, u64)]) -> Vec<(u64, Endpoint)> {
         let mut now = 0;
         let mut events = vec![];
-        let on = endpointer.on(LOUDEST_ECHO);
         for (score, ms) in scores {
             for _ in 0..ms / 16 {
                 now += 16;
-                let event = endpointer.judge(&[0; FRAME], *score, on);
+                let event = endpointer.judge(&[0; FRAME], *score, ECHO);
                 events.extend(event.map(|event| (now, event)));
             }
         }
@@ -434,7 +464,25 @@ mod tests {
             times(&run(&mut endpointer, &[(0.9, 80)])),
             [(64, "started")]
         );
-        assert!(endpointer.on(2.0 * LOUDEST_ECHO) < 0.8);
+        assert!(endpointer.on(2.0 * ECHO) < 0.8);
+    }
+
+    #[test]
+    fn over_the_agent_nothing_as_soft_as_its_known_echo_starts_a_turn() {
+        let mut endpointer = Endpointer::default();
+        endpointer.learn_echo(2.0 * ECHO);
+        let can_start = |endpointer: &Endpointer, power| endpointer.on(power) < 1.0;
+        assert!(can_start(&endpointer, ECHO), "the agent is silent");
+        endpointer.set_agent_speaking(true);
+        assert!(!can_start(&endpointer, 2.0 * ECHO));
+        assert!(can_start(&endpointer, LEARNED_ECHO * 1.1));
+        endpointer.learn_echo(0.01 * ECHO);
+        assert!(!can_start(&endpointer, 2.0 * ECHO), "the louder one counts");
+        endpointer.learn_echo(1.0);
+        assert!(
+            can_start(&endpointer, LEARNED_ECHO * 1.1),
+            "a person is heard"
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ use self::{
 };
 use crate::{
     audio::Speaker,
-    conversation::{Brain, Done, Heard, Mind, Told, expects_answer},
+    conversation::{Brain, Done, Heard, Mind, Told},
     delivery::Delivery,
     ears::{Attention, EarEvent, Ears},
     hold::chime,
@@ -524,17 +524,14 @@ impl Shell {
     fn say(&mut self, utterance: Utterance, text: String) {
         debug!(text, "says");
         if let Some(speaking) = self.speaking_of(utterance) {
-            let expects_answer = expects_answer(&text);
             if let Some(words) = &speaking.words {
-                words.add(text);
+                words.add(text.clone());
             }
-            if expects_answer {
-                self.attention.expect_answer(true);
-            }
+            self.attention.agent_goes_on(&text);
             return;
         }
         self.conclude_speech();
-        self.attention.expect_answer(expects_answer(&text));
+        self.attention.agent_says(&text);
         self.attention.agent_speaks(true);
         let (paused, pauses) = watch::channel(false);
         let (delivered, delivery) = watch::channel(Delivery::default());

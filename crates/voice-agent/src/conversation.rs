@@ -19,6 +19,7 @@
 
 mod answerer;
 mod department;
+mod echo;
 mod intent;
 mod keypad;
 mod keys;
@@ -109,6 +110,13 @@ pub(crate) fn may_be_murmur(text: &str) -> bool {
         }
     };
     !asks && !has_number(text) && text.split_whitespace().count() <= FEW
+}
+
+/// Whether words may be those that the agent was saying, and come back on the line.
+///
+/// One or two a person may happen to say, too.
+pub(crate) fn is_echo(heard: &str, said: &str) -> bool {
+    echo::is_echo(heard, said)
 }
 
 /// Whether a "yeah" is an answer to what the agent says: a question, the request to say yes, or that nobody is

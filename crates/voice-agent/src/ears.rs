@@ -9,7 +9,7 @@ use std::{
     future::pending,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -34,7 +34,9 @@ use tracing::{debug, error};
 
 use self::line::{Line, Utterance};
 use crate::{
-    conversation::{has_number, is_noise, is_unfinished_number, may_be_murmur},
+    conversation::{
+        expects_answer, has_number, is_echo, is_noise, is_unfinished_number, may_be_murmur,
+    },
     inference::Inference,
     vendor::Vendor,
 };
@@ -50,6 +52,16 @@ const UNSURE: f32 = -0.4;
 /// "Mm-hm." comes as "M-H-M", "MMA CHEM" or "Bye bye." with -0.9 and less; a soft "yes" has -0.65. Higher and words
 /// over the agent are lost on bad lines; lower and an "mm-hm" stops the agent.
 const MURMUR: f32 = -0.8;
+
+/// No echo is louder than this (-24 dB of full scale, as the power of its loudest 16 ms): who says the agent's words
+/// and is louder is a person.
+const LOUDEST_ECHO: f32 = 4.0e-3;
+
+/// No person who wants something is softer than this (-34 dB of full scale, as that power).
+const FAINT: f32 = 4.0e-4;
+
+/// Words of the agent from which on it is no chance that they are heard while it says them.
+const NO_CHANCE: usize = 3;
 
 /// How long after the end of a turn Deepgram may take to finish its words; they are mostly there before.
 const FINAL_PATIENCE: Duration = Duration::from_millis(700);
@@ -94,6 +106,7 @@ pub struct Attention {
     number: Arc<AtomicBool>,
     agent: Arc<AtomicBool>,
     answer: Arc<AtomicBool>,
+    said: Arc<Mutex<String>>,
 }
 
 impl Attention {
@@ -107,9 +120,28 @@ impl Attention {
         self.agent.store(speaks, Relaxed);
     }
 
-    /// What the agent says asks for an answer: every word counts.
-    pub fn expect_answer(&self, expected: bool) {
-        self.answer.store(expected, Relaxed);
+    /// The agent begins to say that. When it asks for an answer every word counts, and when it comes back it is nobody's.
+    pub fn agent_says(&self, text: &str) {
+        self.answer.store(expects_answer(text), Relaxed);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        text.clone_into(&mut said);
+    }
+
+    /// The agent says that, too, before it is silent.
+    pub fn agent_goes_on(&self, text: &str) {
+        self.answer.fetch_or(expects_answer(text), Relaxed);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push(' ');
+        said.push_str(text);
+    }
+
+    /// What the agent is saying, nothing when it is silent.
+    fn what_the_agent_says(&self) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.agent.load(Relaxed) {
+            true => said.clone(),
+            false => String::new(),
+        }
     }
 
     /// Whether somebody may murmur over what the agent says.
@@ -170,11 +202,19 @@ enum Said {
         turn: Turn,
         /// The words that Deepgram has for it.
         words: Option<watch::Receiver<Words>>,
-        /// Whether it began over words of the agent that ask for no answer.
-        over_agent: bool,
+        over: OverAgent,
     },
     /// Words without a turn.
     Words(Utterance),
+}
+
+/// What the agent was saying when a turn began.
+#[derive(Debug, Clone, Default)]
+struct OverAgent {
+    /// Nothing when it was silent.
+    said: String,
+    /// Whether people may murmur over it: it does not ask for an answer.
+    allows_murmurs: bool,
 }
 
 impl Ears {
@@ -223,7 +263,7 @@ impl Ears {
         let mut recognising = FuturesOrdered::<BoxFuture<'_, Recognised>>::new();
         let mut draft: Option<Draft<'_>> = None;
         let mut held: Option<Recognised> = None;
-        let mut over_agent = false;
+        let mut over = OverAgent::default();
         loop {
             let speaks = endpointer.is_speaking();
             let patience = held.as_ref().filter(|_| !speaks && recognising.is_empty());
@@ -243,11 +283,14 @@ impl Ears {
                     for event in noticed {
                         match event {
                             Endpoint::SpeechStarted => {
-                                over_agent = self.attention.allows_murmurs();
+                                over = OverAgent {
+                                    said: self.attention.what_the_agent_says(),
+                                    allows_murmurs: self.attention.allows_murmurs(),
+                                };
                                 out.push(EarEvent::SpeechStarted);
                             }
                             Endpoint::Paused(turn) => {
-                                draft = self.draft(turn, line.as_mut(), over_agent);
+                                draft = self.draft(turn, line.as_mut(), &over);
                             }
                             Endpoint::WentOn => draft = None,
                             Endpoint::TurnEnded(turn) => {
@@ -260,7 +303,7 @@ impl Ears {
                                     None => self.recognise(Said::Turn {
                                         turn,
                                         words,
-                                        over_agent,
+                                        over: over.clone(),
                                     }).boxed(),
                                 });
                             }
@@ -269,6 +312,9 @@ impl Ears {
                     out
                 }
                 Some(recognised) = recognising.next() => {
+                    if let Some(loudest) = recognised.echo {
+                        endpointer.learn_echo(loudest);
+                    }
                     let (finished, recognised) = match held.take() {
                         Some(begun) if has_number(&recognised.first) => (None, begun.join(recognised)),
                         other => (other, recognised),
@@ -302,7 +348,7 @@ impl Ears {
     }
 
     /// Begins to recognise what may be a whole turn: where that takes time only when a core is free for it.
-    fn draft(&self, turn: Turn, line: Option<&mut Line>, over_agent: bool) -> Option<Draft<'_>> {
+    fn draft(&self, turn: Turn, line: Option<&mut Line>, over: &OverAgent) -> Option<Draft<'_>> {
         let (recognition, is_turns) = match self.stt {
             Stt::Deepgram(..) => {
                 let words = line?.paused(&turn)?;
@@ -315,11 +361,8 @@ impl Ears {
                     return None;
                 }
                 let words = None;
-                let said = Said::Turn {
-                    turn,
-                    words,
-                    over_agent,
-                };
+                let over = over.clone();
+                let said = Said::Turn { turn, words, over };
                 (self.recognise(said).boxed(), true)
             }
         };
@@ -347,22 +390,20 @@ impl Ears {
             second: None,
             failed: false,
             speech_ended,
+            echo: None,
         }
     }
 
     async fn recognise(&self, said: Said) -> Recognised {
-        let (turn, words, over_agent) = match said {
-            Said::Turn {
-                turn,
-                words,
-                over_agent,
-            } => (turn, words, over_agent),
+        let (turn, words, over) = match said {
+            Said::Turn { turn, words, over } => (turn, words, over),
             Said::Words(utterance) => {
                 return Recognised {
                     first: utterance.text,
                     second: None,
                     failed: false,
                     speech_ended: before(utterance.silence),
+                    echo: None,
                 };
             }
         };
@@ -378,17 +419,27 @@ impl Ears {
         let (first, second) = join!(self.first(&turn, &samples, words), second_at_once);
         let failed = first.is_none();
         let first = first.unwrap_or_default();
-        if over_agent && first.confidence < MURMUR && may_be_murmur(&first.text) {
+        let nothing = |echo| Recognised {
+            first: String::new(),
+            second: None,
+            failed: false,
+            speech_ended,
+            echo,
+        };
+        if over.allows_murmurs && first.confidence < MURMUR && may_be_murmur(&first.text) {
             debug!(text = first.text, "murmur");
-            return Recognised {
-                first: String::new(),
-                second: None,
-                failed: false,
-                speech_ended,
-            };
+            return nothing(None);
+        }
+        let is_faint = turn.loudest <= FAINT && may_be_murmur(&first.text);
+        let is_echo = turn.loudest <= LOUDEST_ECHO
+            && first.text.split_whitespace().count() >= NO_CHANCE
+            && is_echo(&first.text, &over.said);
+        if !over.said.is_empty() && (is_faint || is_echo) {
+            debug!(text = first.text, loudest = turn.loudest, "echo");
+            return nothing(Some(turn.loudest));
         }
         // The agent waits for this to go on.
-        let is_noise = over_agent && is_noise(&first.text);
+        let is_noise = over.allows_murmurs && is_noise(&first.text);
         let is_doubtful = has_number(&first.text) || (first.confidence < UNSURE && !is_noise);
         let second = match (&self.local, second) {
             (Some(local), None) if is_doubtful => local.transcribe(&samples, Pass::Second).await,
@@ -399,6 +450,7 @@ impl Ears {
             second: second.map(|second| second.text),
             failed,
             speech_ended,
+            echo: None,
         }
     }
 
@@ -556,6 +608,8 @@ struct Recognised {
     /// Nobody could recognise it.
     failed: bool,
     speech_ended: Instant,
+    /// It was the agent's echo, and this loud at the most.
+    echo: Option<f32>,
 }
 
 impl Recognised {
@@ -577,6 +631,7 @@ impl Recognised {
             second,
             failed: false,
             speech_ended: more.speech_ended,
+            echo: None,
         }
     }
 
@@ -649,14 +704,19 @@ pub(crate) mod tests {
         }
     }
 
-    /// Speech at the pace of a call, each sentence after its pause.
-    async fn speak(frames: mpsc::Sender<Vec<i16>>, sentences: &[(u64, &str)]) {
+    /// Each sentence after its pause.
+    fn spoken(sentences: &[(u64, &str)]) -> Vec<i16> {
         let mut audio = Vec::new();
         for (pause_ms, sentence) in sentences {
             audio.resize(audio.len() + *pause_ms as usize * 16, 0);
             let spoken = MODELS.piper.synthesize(sentence).unwrap();
             audio.extend(resample(&spoken, HEARING_RATE).samples);
         }
+        audio
+    }
+
+    /// Speech at the pace of a call, and silence.
+    async fn speak(frames: mpsc::Sender<Vec<i16>>, mut audio: Vec<i16>) {
         audio.resize(audio.len() + 2 * HEARING_RATE as usize, 0);
         let mut pace = tokio::time::interval(Duration::from_millis(10));
         for frame in audio.chunks(160) {
@@ -687,6 +747,10 @@ pub(crate) mod tests {
         turns: usize,
         sentences: &[(u64, &str)],
     ) -> Vec<EarEvent> {
+        heard_in(ears, turns, spoken(sentences)).await
+    }
+
+    async fn heard_in(ears: Ears, turns: usize, audio: Vec<i16>) -> Vec<EarEvent> {
         let (to_ears, frames) = mpsc::channel(100);
         let (events, mut from_ears) = mpsc::channel(100);
         let mut collected = Vec::new();
@@ -698,7 +762,7 @@ pub(crate) mod tests {
             }
         };
         let line = async {
-            speak(to_ears.clone(), sentences).await;
+            speak(to_ears.clone(), audio).await;
             // The line stays open until the recognition is ready.
             pending::<()>().await;
         };
@@ -769,13 +833,58 @@ pub(crate) mod tests {
         ] {
             let attention = Attention::default();
             attention.agent_speaks(over_agent);
-            attention.expect_answer(asks);
+            attention.agent_says(if asks {
+                "How can I help?"
+            } else {
+                "We sell tickets."
+            });
             let events = heard(attention, 1, &[(500, said)]).await;
             let Some(EarEvent::Turn { first, .. }) = events.last() else {
                 panic!("{events:?}")
             };
             assert_eq!(words(first), understood, "{said}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_agents_echo_is_no_speech_and_does_not_interrupt_it_twice() {
+        const SAID: &str = "We sell train tickets to every large city in Europe. How can I help?";
+        let softer = |audio: Vec<i16>, by: i16| audio.into_iter().map(|s| s / by).collect();
+        let echo = || -> Vec<i16> { softer(spoken(&[(500, SAID), (1_500, SAID)]), 10) };
+        let person = softer(spoken(&[(1_500, "Transfer me.")]), 2);
+
+        let attention = Attention::default();
+        attention.agent_speaks(true);
+        attention.agent_says(SAID);
+        let mut ears = Ears::new(Stt::Local, Some(local()));
+        ears.attention = attention;
+        let mut events = heard_in(ears, 2, [echo(), person].concat()).await;
+        events.retain(|event| !matches!(event, EarEvent::Drafted { .. }));
+        let [
+            EarEvent::SpeechStarted,
+            EarEvent::SpeechEnded { .. },
+            EarEvent::Turn { first: echo, .. },
+            EarEvent::SpeechStarted,
+            EarEvent::SpeechEnded { .. },
+            EarEvent::Turn { first: person, .. },
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(echo, "");
+        assert_eq!(words(person), "transfer me");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_says_what_the_agent_says_is_heard() {
+        let attention = Attention::default();
+        attention.agent_speaks(true);
+        attention.agent_says("Our office is open from Monday to Friday, and on Saturday.");
+        let events = heard(attention, 1, &[(500, "From Monday to Friday?")]).await;
+        let Some(EarEvent::Turn { first, .. }) = events.last() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(words(first), "from monday to friday");
     }
 
     #[tokio::test(flavor = "multi_thread")]

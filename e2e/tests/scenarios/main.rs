@@ -64,6 +64,7 @@ fn main() -> std::process::ExitCode {
         providers::an_agent_that_never_had_a_voice_transfers_without_a_sentence,
         providers::an_agent_that_has_lost_its_ears_says_so_and_transfers,
         turns::the_agent_goes_on_after_a_noise_and_signs_of_listening,
+        turns::the_agent_is_interrupted_by_a_person_and_not_by_its_echo,
         turns::who_interrupts_the_agent_is_answered_and_the_rest_is_not_said,
         handover::a_refused_refer_becomes_a_bridge,
         handover::a_caller_who_hangs_up_stops_the_bridged_target_ringing,

@@ -19,13 +19,14 @@ use e2e::{
     openai::{self, completion_chunk},
     party::LIVEKIT_SIP,
     phone::{CallId, Phone, PhoneSettings},
+    provider::models,
     utterance::{Voice, Voices},
     words::{UNDERSTOOD, share_understood},
     worker::{Worker, WorkerEvent},
     world::World,
 };
 use serde_json::{Value, json};
-use speech::{ModelsDir, Pcm, resample};
+use speech::{Pcm, resample};
 use tokio::{
     io::{AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -327,11 +328,6 @@ async fn expect_voiceless_transfer(
     live_agent.hang_up().await?;
     phone.closed(&referred).await?;
     world.expect_no_rooms().await
-}
-
-fn models() -> anyhow::Result<ModelsDir> {
-    let models = ModelsDir::from_lookup(|name| std::env::var(name).ok());
-    models.context("neither SPEECH_MODELS_DIR nor HOME is set")
 }
 
 /// What a server does with requests of one kind.

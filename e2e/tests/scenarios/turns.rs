@@ -1,13 +1,17 @@
 //! The person makes itself heard while the agent speaks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use e2e::{
     call::Call,
+    handset::{FRAME, Handset, Handsets, Utterance},
     http::{Server, read_request},
     openai::{self, completion_chunk},
+    party::handset_number,
     phone::PhoneSettings,
+    provider::models,
+    utterance::{Voice, Voices},
     wait::{LIMIT, Unmet, wait_for_condition},
     words::{UNDERSTOOD, share_understood},
     worker::WorkerEvent,
@@ -133,13 +137,16 @@ pub(crate) async fn who_interrupts_the_agent_is_answered_and_the_rest_is_not_sai
 
 /// A callee who has picked up and is being told all of [`SENTENCES`].
 async fn monologue(world: &World, callee: PhoneSettings) -> anyhow::Result<Call> {
-    world.behave(&format!(
-        "greeting = \"{}\"\nspeak_first = true\n[tools]\nsend_dtmf = true\n",
-        SENTENCES.join(" ")
-    ))?;
+    world.behave(&behaviour())?;
     let call = Call::picked_up(world, callee, &[]).await?;
     call.first_words().await?;
     Ok(call)
+}
+
+/// An agent that begins with all of [`SENTENCES`].
+fn behaviour() -> String {
+    let greeting = SENTENCES.join(" ");
+    format!("greeting = \"{greeting}\"\nspeak_first = true\n[tools]\nsend_dtmf = true\n")
 }
 
 async fn hang_up(world: &World, call: &Call) -> anyhow::Result<()> {
@@ -175,6 +182,76 @@ pub(crate) async fn expect(call: &Call, from: usize, event: &WorkerEvent) -> any
     events
         .find_after(from, &format!("{event:?}"), LIMIT, is_it)
         .await
+}
+
+/// What comes back of the agent's voice: -25 dB.
+const ECHO: f64 = 0.056;
+
+/// How long the agent is listened to on a line with echo.
+const LISTENED: Duration = Duration::from_secs(8);
+
+/// How often its echo may take it in until then.
+const LEARNED: usize = 2;
+
+pub(crate) async fn the_agent_is_interrupted_by_a_person_and_not_by_its_echo(
+    world: World,
+) -> anyhow::Result<()> {
+    let voices = Voices::load(&models()?.piper())?;
+    let utterance = |text| {
+        let said = voices.say(Voice::Joe, text, &std::env::temp_dir())?;
+        anyhow::Ok(Utterance::new(&said))
+    };
+    let (question, goodbye) = (
+        utterance("What are your opening hours?")?,
+        utterance("Goodbye.")?,
+    );
+    let mut handsets = Handsets::with_echo(ECHO).await?;
+    world.behave(&behaviour())?;
+    world.trunk().await?;
+    let worker = world.worker().await?;
+    world
+        .run("dialer", &["--to", &handset_number(0)])
+        .await?
+        .expect_success()?;
+    let handset = handsets.next(LIMIT).await?;
+
+    // It must hear what comes back to know how loud that is.
+    worker.expect(WorkerEvent::GoesOn).await?;
+    listen(&handset, LISTENED).await?;
+    let from = worker.events().len();
+    let count = |event| {
+        let is_it = |seen: &WorkerEvent| (*seen == event).then_some(());
+        worker.events().all(is_it).len()
+    };
+    let pauses = count(WorkerEvent::Pauses);
+    ensure!(pauses <= LEARNED, "the agent paused {pauses} times");
+    let given_up = count(WorkerEvent::StoppedSpeaking);
+    ensure!(given_up == 0, "the agent has answered its echo");
+
+    handset.say(question).await?;
+    worker.expect(WorkerEvent::StoppedSpeaking).await?;
+    let answer = worker.spoken_after(from).await?;
+    let said = Instant::now();
+    handset.silence(said, Duration::from_millis(500)).await?;
+    handset.say(goodbye).await?;
+    let outcome = worker.job_outcome().await?;
+    ensure!(
+        outcome == "agent hung up",
+        "after `{answer}` the job ended as {outcome}"
+    );
+    world.expect_no_rooms().await
+}
+
+/// Waits until the handset has heard that much more.
+async fn listen(handset: &Handset, time: Duration) -> anyhow::Result<()> {
+    let frames = (time.as_millis() / FRAME.as_millis()) as usize;
+    let until = handset.heard().len() + frames;
+    let what = format!("the handset to have heard the agent for {time:?}");
+    wait_for_condition(&what, time + LIMIT, async || match handset.heard().len() {
+        now if now >= until => Ok(()),
+        now => Err(Unmet::NotYet(format!("{now} of {until} frames"))),
+    })
+    .await
 }
 
 /// What the model says to everything.

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     audio::SPEAKING_RATE,
     call::{Audience, Direction, Input, Outcome, Party, Utterance},
-    conversation::{Brain, Done, Heard, Mind, Told, expects_answer},
+    conversation::{Brain, Done, Heard, Mind, Told},
     ears::{Attention, EarEvent, Ears},
     voice::{Ahead, Voice},
 };
@@ -221,19 +221,16 @@ impl<'s> Talk<'s> {
     }
 
     fn say(&mut self, utterance: Utterance, text: String) {
-        let expects_answer = expects_answer(&text);
         if let Some(speaking) = self.mouth.speaking_of(utterance) {
             if let Some(words) = &speaking.words {
-                words.add(text);
+                words.add(text.clone());
             }
-            if expects_answer {
-                self.attention.expect_answer(true);
-            }
+            self.attention.agent_goes_on(&text);
             return;
         }
         self.agent_first = false;
         self.attention.agent_speaks(true);
-        self.attention.expect_answer(expects_answer);
+        self.attention.agent_says(&text);
         self.conclude_speech();
         let (words, pieces) = self.voice.begin(text);
         let to_caller = self.line.party() == Party::Caller;

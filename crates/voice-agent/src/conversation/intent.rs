@@ -385,7 +385,7 @@ impl Sentence {
         Self { padded }
     }
 
-    fn words(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         self.padded.split_whitespace()
     }
 
