@@ -53,11 +53,37 @@ impl Call {
         callee: PhoneSettings,
         args: &[&str],
     ) -> anyhow::Result<Self> {
+        Self::picked_up_with(world, callee, args, None).await
+    }
+
+    /// As [`picked_up`](Self::picked_up); the callee says hello at once.
+    pub async fn picked_up_with_hello(
+        world: &World,
+        callee: PhoneSettings,
+        hello: &str,
+    ) -> anyhow::Result<Self> {
+        Self::picked_up_with(world, callee, &[], Some(hello)).await
+    }
+
+    async fn picked_up_with(
+        world: &World,
+        callee: PhoneSettings,
+        args: &[&str],
+        hello: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let worker = async {
             world.trunk().await?;
             world.worker().await
         };
-        let (worker, phone) = tokio::try_join!(worker, world.phone(callee))?;
+        let phone = async {
+            let phone = world.phone(callee).await?;
+            let hello = match hello {
+                Some(hello) => Some(phone.rehearse(hello).await?),
+                None => None,
+            };
+            anyhow::Ok((phone, hello))
+        };
+        let (worker, (phone, hello)) = tokio::try_join!(worker, phone)?;
         let dialer = async {
             let args = [&["--to", phone.settings().number], args].concat();
             world.run("dialer", &args).await?.expect_success()
@@ -68,6 +94,9 @@ impl Call {
                 .await
                 .context("the callee's phone must ring")?;
             phone.answer(&id).await?;
+            if let Some(hello) = &hello {
+                phone.recite(hello).await?;
+            }
             Ok(id)
         };
         // People pick up before the dialer has said that somebody will call them.

@@ -69,9 +69,9 @@ async fn talk(world: World, voice: Voice, codecs: Codecs, babble_db: f64) -> any
         .with_babble(babble_db);
     let (target, mut call) = tokio::try_join!(
         world.phone(PhoneSettings::target()),
-        Call::picked_up(&world, callee, &[])
+        // Whoever is heard first counts as the person.
+        Call::picked_up_with_hello(&world, callee, HELLO)
     )?;
-    call.phone.say(HELLO).await?;
     call.first_words().await?;
 
     let mut words = Words::default();
