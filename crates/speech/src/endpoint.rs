@@ -29,12 +29,10 @@ pub const MAX_TURN: Duration = Duration::from_secs(15);
 /// The score climbs slowly: a lone "no" ends below 0.7, so that a higher threshold is deaf to answers.
 const ON: f32 = 0.55;
 
-/// [`ON`] for what is as soft as an echo, while the agent speaks: so that this is not taken for the person.
-const ON_FOR_ECHO: f32 = 0.85;
-
-/// No echo is assumed to be louder (-34 dB of full scale, as power), unless one was.
+/// Nothing softer (-34 dB of full scale, as power) starts a turn while the agent speaks: it is the agent's echo.
 ///
-/// The agent's is 25 dB below its voice. Higher, and a short "stop" of a soft caller does not interrupt the agent.
+/// That is 25 dB below its voice on many lines, and 30 dB above what is silent. Higher, and a short "stop" of a soft
+/// caller does not interrupt the agent.
 const ECHO: f32 = 4.0e-4;
 
 /// How far (6 dB, as a ratio of powers) the loudest sounds of two echoes of the same agent are apart.
@@ -126,7 +124,7 @@ pub struct Endpointer {
     noise: Noise,
     person: Person,
     agent_speaks: bool,
-    /// How loud the agent's echo on this line is known to be.
+    /// What is at most as loud may be the agent's echo on this line.
     echo: f32,
     /// What is not judged yet: mostly less than one frame.
     pending: Vec<i16>,
@@ -164,7 +162,7 @@ impl Default for Endpointer {
             noise: Noise::default(),
             person: Person::default(),
             agent_speaks: false,
-            echo: 0.0,
+            echo: ECHO,
             pending: Vec::with_capacity(FRAME),
             pending_cleaned: Vec::with_capacity(FRAME),
             hang: HANG,
@@ -179,7 +177,7 @@ impl Endpointer {
         self.hang = hang;
     }
 
-    /// Says whether the agent's own voice is on the line: what may be its echo does not easily start a turn then.
+    /// Says whether the agent's own voice is on the line: what may be its echo starts no turn then.
     pub fn set_agent_speaking(&mut self, speaking: bool) {
         self.agent_speaks = speaking;
     }
@@ -232,14 +230,9 @@ impl Endpointer {
 
     /// The score from which a frame of this power counts as speech that begins.
     fn on(&self, power: f32) -> f32 {
-        if !self.agent_speaks {
-            ON
-        } else if power <= self.echo {
-            f32::INFINITY
-        } else if power <= ECHO {
-            ON_FOR_ECHO
-        } else {
-            ON
+        match self.agent_speaks && power <= self.echo {
+            true => f32::INFINITY,
+            false => ON,
         }
     }
 
@@ -456,26 +449,16 @@ mod tests {
     }
 
     #[test]
-    fn over_the_agent_what_may_be_its_echo_takes_more_to_start_a_turn() {
+    fn over_the_agent_nothing_as_soft_as_its_echo_starts_a_turn() {
         let mut endpointer = Endpointer::default();
-        endpointer.set_agent_speaking(true);
-        assert_eq!(run(&mut endpointer, &[(0.8, 1600)]), []);
-        assert_eq!(
-            times(&run(&mut endpointer, &[(0.9, 80)])),
-            [(64, "started")]
-        );
-        assert!(endpointer.on(2.0 * ECHO) < 0.8);
-    }
-
-    #[test]
-    fn over_the_agent_nothing_as_soft_as_its_known_echo_starts_a_turn() {
-        let mut endpointer = Endpointer::default();
-        endpointer.learn_echo(2.0 * ECHO);
         let can_start = |endpointer: &Endpointer, power| endpointer.on(power) < 1.0;
         assert!(can_start(&endpointer, ECHO), "the agent is silent");
         endpointer.set_agent_speaking(true);
-        assert!(!can_start(&endpointer, 2.0 * ECHO));
-        assert!(can_start(&endpointer, LEARNED_ECHO * 1.1));
+        assert!(!can_start(&endpointer, ECHO));
+        assert_eq!(run(&mut endpointer, &[(0.9, 1600)]), []);
+        assert!(can_start(&endpointer, 2.0 * ECHO));
+        endpointer.learn_echo(2.0 * ECHO);
+        assert!(!can_start(&endpointer, 2.0 * ECHO), "it is louder here");
         endpointer.learn_echo(0.01 * ECHO);
         assert!(!can_start(&endpointer, 2.0 * ECHO), "the louder one counts");
         endpointer.learn_echo(1.0);

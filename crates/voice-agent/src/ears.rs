@@ -57,10 +57,8 @@ const MURMUR: f32 = -0.8;
 /// and is louder is a person.
 const LOUDEST_ECHO: f32 = 4.0e-3;
 
-/// No person who wants something is softer than this (-34 dB of full scale, as that power).
-const FAINT: f32 = 4.0e-4;
-
-/// Words of the agent from which on it is no chance that they are heard while it says them.
+/// Words of the agent from which on it is no chance that they are heard while it says them; of fewer, only those that
+/// ask for nothing are taken for its echo.
 const NO_CHANCE: usize = 3;
 
 /// How long after the end of a turn Deepgram may take to finish its words; they are mostly there before.
@@ -430,11 +428,11 @@ impl Ears {
             debug!(text = first.text, "murmur");
             return nothing(None);
         }
-        let is_faint = turn.loudest <= FAINT && may_be_murmur(&first.text);
-        let is_echo = turn.loudest <= LOUDEST_ECHO
-            && first.text.split_whitespace().count() >= NO_CHANCE
-            && is_echo(&first.text, &over.said);
-        if !over.said.is_empty() && (is_faint || is_echo) {
+        let is_no_chance = first.text.split_whitespace().count() >= NO_CHANCE;
+        if turn.loudest <= LOUDEST_ECHO
+            && (is_no_chance || may_be_murmur(&first.text))
+            && is_echo(&first.text, &over.said)
+        {
             debug!(text = first.text, loudest = turn.loudest, "echo");
             return nothing(Some(turn.loudest));
         }
@@ -850,7 +848,7 @@ pub(crate) mod tests {
     async fn the_agents_echo_is_no_speech_and_does_not_interrupt_it_twice() {
         const SAID: &str = "We sell train tickets to every large city in Europe. How can I help?";
         let softer = |audio: Vec<i16>, by: i16| audio.into_iter().map(|s| s / by).collect();
-        let echo = || -> Vec<i16> { softer(spoken(&[(500, SAID), (1_500, SAID)]), 10) };
+        let echo = || -> Vec<i16> { softer(spoken(&[(500, SAID), (1_500, SAID)]), 4) };
         let person = softer(spoken(&[(1_500, "Transfer me.")]), 2);
 
         let attention = Attention::default();
