@@ -31,8 +31,7 @@ const ON: f32 = 0.55;
 
 /// Nothing softer (-34 dB of full scale, as power) starts a turn while the agent speaks: it is the agent's echo.
 ///
-/// That is 25 dB below its voice on many lines, and 30 dB above what is silent. Higher, and a short "stop" of a soft
-/// caller does not interrupt the agent.
+/// An echo 25 dB below its voice is softer. Higher, and a short "stop" of a soft caller does not interrupt the agent.
 const ECHO: f32 = 4.0e-4;
 
 /// How far (6 dB, as a ratio of powers) the loudest sounds of two echoes of the same agent are apart.
