@@ -102,7 +102,7 @@ pub enum Endpoint {
 pub struct Turn {
     /// 16 kHz mono.
     pub pcm: Vec<i16>,
-    /// The power of its loudest 16 ms, full scale being 1.
+    /// The power of its loudest 16 ms, full scale being 1; without the noise where that is suppressed.
     pub loudest: f32,
     /// How long before the event the last speech was.
     pub silence: Duration,
@@ -227,16 +227,13 @@ impl Endpointer {
         events
     }
 
-    /// The score from which a frame of this power counts as speech that begins.
-    fn on(&self, power: f32) -> f32 {
-        match self.agent_speaks && power <= self.echo {
-            true => f32::INFINITY,
-            false => ON,
-        }
+    /// Whether a frame of this power may be the agent's echo, and starts nothing.
+    fn may_be_echo(&self, power: f32) -> bool {
+        self.agent_speaks && power <= self.echo
     }
 
     fn judge(&mut self, frame: &[i16], score: f32, power: f32) -> Option<Endpoint> {
-        let on = self.on(power);
+        let starts = score >= ON && !self.may_be_echo(power);
         match &mut self.state {
             State::Quiet {
                 recent,
@@ -245,7 +242,7 @@ impl Endpointer {
                 recent.extend(frame);
                 let surplus = recent.len().saturating_sub(PRE_ROLL);
                 recent.drain(..surplus);
-                *voiced_frames = if score >= on { *voiced_frames + 1 } else { 0 };
+                *voiced_frames = if starts { *voiced_frames + 1 } else { 0 };
                 if *voiced_frames < START_FRAMES {
                     return None;
                 }
@@ -450,7 +447,7 @@ mod tests {
     #[test]
     fn over_the_agent_nothing_as_soft_as_its_echo_starts_a_turn() {
         let mut endpointer = Endpointer::default();
-        let can_start = |endpointer: &Endpointer, power| endpointer.on(power) < 1.0;
+        let can_start = |endpointer: &Endpointer, power| !endpointer.may_be_echo(power);
         assert!(can_start(&endpointer, ECHO), "the agent is silent");
         endpointer.set_agent_speaking(true);
         assert!(!can_start(&endpointer, ECHO));

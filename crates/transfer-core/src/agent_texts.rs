@@ -55,23 +55,24 @@ impl AgentText {
     }
 
     /// Returns `value` without the white space around it, or what is wrong with it.
-    pub fn check(self, value: &str) -> Result<String, &'static str> {
+    pub fn check(self, value: &str) -> Result<String, AgentTextError> {
         let value = value.trim();
+        let wrong = |reason| Err(AgentTextError { text: self, reason });
         match value.chars().count() {
-            0 => return Err("it is empty"),
-            length if length > self.longest() => return Err("it is too long"),
+            0 => return wrong("it is empty"),
+            length if length > self.longest() => return wrong("it is too long"),
             _ => {}
         }
         match self {
             // It is spoken in the middle of sentences.
             Self::Name if value.contains(|c: char| c.is_control() || "{}".contains(c)) => {
-                Err("it has line breaks or braces in it")
+                wrong("it has line breaks or braces in it")
             }
             Self::Greeting if value.replace(NAME_PLACEHOLDER, "").contains(['{', '}']) => {
-                Err("it has another placeholder than {name} in it")
+                wrong("it has another placeholder than {name} in it")
             }
             Self::Voice if value.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-                Err("it has spaces or line breaks in it")
+                wrong("it has spaces or line breaks in it")
             }
             Self::Name | Self::Greeting | Self::Instructions | Self::Voice => Ok(value.to_owned()),
         }
@@ -97,9 +98,7 @@ pub struct AgentTexts(BTreeMap<AgentText, String>);
 impl AgentTexts {
     /// Sets a text, in place of the one before.
     pub fn set(&mut self, text: AgentText, value: &str) -> Result<(), AgentTextError> {
-        let checked = text.check(value);
-        let checked = checked.map_err(|reason| AgentTextError { text, reason })?;
-        self.0.insert(text, checked);
+        self.0.insert(text, text.check(value)?);
         Ok(())
     }
 
@@ -141,10 +140,8 @@ impl FromStr for AgentSetting {
     fn from_str(input: &str) -> Result<Self, Self::Err> {
         let (key, value) = input.split_once('=').ok_or(AgentSettingError::NoValue)?;
         let text = AgentText::with_key(key).ok_or(AgentSettingError::UnknownKey)?;
-        match text.check(value) {
-            Ok(value) => Ok(Self { text, value }),
-            Err(reason) => Err(AgentTextError { text, reason }.into()),
-        }
+        let value = text.check(value)?;
+        Ok(Self { text, value })
     }
 }
 
@@ -223,7 +220,11 @@ mod tests {
                 "it has spaces or line breaks in it",
             ),
         ] {
-            assert_eq!(text.check(wrong), Err(reason), "{text:?}");
+            assert_eq!(
+                text.check(wrong),
+                Err(AgentTextError { text, reason }),
+                "{text:?}"
+            );
         }
         let free = "You are {name}.\nSay {x}.";
         assert_eq!(AgentText::Instructions.check(free), Ok(free.to_owned()));

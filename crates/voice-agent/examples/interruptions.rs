@@ -6,7 +6,7 @@
 
 mod callers;
 
-use callers::{VOICES, narrow_band, through_mu_law};
+use callers::{VOICES, on_the_line, power, through_mu_law};
 use speech::{Endpoint, Endpointer, HEARING_RATE, Pcm};
 
 /// What people say to one who speaks.
@@ -35,8 +35,11 @@ const ECHOES: [i32; 3] = [-55, -50, -45];
 
 const FULL_SCALE: f64 = 32_768.0;
 
-/// 10 ms at 8 kHz.
-const FRAME: usize = 80;
+/// What is sent over the line, in Hz.
+const LINE_RATE: u32 = 8_000;
+
+/// 10 ms of it.
+const FRAME: usize = LINE_RATE as usize / 100;
 
 /// Silence before and after: a second.
 const PAUSE: usize = 100 * FRAME;
@@ -50,8 +53,8 @@ fn main() {
 fn print(what: &str, texts: &[&str], levels: [i32; 3]) {
     let all = VOICES
         .iter()
-        .flat_map(|voice| texts.iter().map(|text| narrow_band(&voice.say(text))));
-    let spoken: Vec<Pcm> = all.collect();
+        .flat_map(|voice| texts.iter().map(|text| on_the_line(&voice.say(text))));
+    let spoken: Vec<Vec<f64>> = all.collect();
     for level in levels {
         let noticed = spoken.iter().map(|spoken| noticed(spoken, level));
         let mut after: Vec<usize> = noticed.flatten().collect();
@@ -67,8 +70,8 @@ fn print(what: &str, texts: &[&str], levels: [i32; 3]) {
 }
 
 /// How many ms after its first sound `spoken`, 8 kHz, begins a turn over the agent's voice, if it does.
-fn noticed(spoken: &Pcm, level: i32) -> Option<usize> {
-    let frames = || spoken.samples.chunks_exact(FRAME).map(power);
+fn noticed(spoken: &[f64], level: i32) -> Option<usize> {
+    let frames = || spoken.chunks_exact(FRAME).map(power);
     let loudest = frames().fold(0.0, f64::max);
     let sounds = || {
         frames()
@@ -80,15 +83,10 @@ fn noticed(spoken: &Pcm, level: i32) -> Option<usize> {
     let gain = FULL_SCALE * 10f64.powf(f64::from(level) / 20.0) / loudness.sqrt();
 
     let mut line = vec![0; PAUSE];
-    line.extend(
-        spoken
-            .samples
-            .iter()
-            .map(|&sample| (f64::from(sample) * gain).round() as i16),
-    );
+    line.extend(spoken.iter().map(|sample| (sample * gain).round() as i16));
     line.resize(line.len() + PAUSE, 0);
     let heard = through_mu_law(Pcm {
-        sample_rate: spoken.sample_rate,
+        sample_rate: LINE_RATE,
         samples: line,
     });
     let mut endpointer = Endpointer::default();
@@ -97,13 +95,4 @@ fn noticed(spoken: &Pcm, level: i32) -> Option<usize> {
     let noticed =
         frames.position(|frame| endpointer.push(frame).contains(&Endpoint::SpeechStarted))?;
     Some(10 * (noticed + 1).saturating_sub(PAUSE / FRAME + first))
-}
-
-/// The mean square.
-fn power(frame: &[i16]) -> f64 {
-    frame
-        .iter()
-        .map(|&sample| f64::from(sample).powi(2))
-        .sum::<f64>()
-        / frame.len() as f64
 }

@@ -20,8 +20,10 @@ use std::{
 };
 
 use aloud::{Saying, Tally, read_back, sayings};
-use background::{Background, on_the_line, power};
-use callers::{VOICES, Voice, through_mu_law, transcribe, with_every_voice, words};
+use background::Background;
+use callers::{
+    VOICES, Voice, on_the_line, power, through_mu_law, transcribe, with_every_voice, words,
+};
 use speech::{
     Endpoint, Endpointer, HANG, HEARING_RATE, NUMBER_HANG, NoiseSuppressor, Pass, Pcm, Turn,
 };

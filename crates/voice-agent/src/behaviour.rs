@@ -497,7 +497,10 @@ fn voicemail(
     section.take(place, key, value, MESSAGE_FORM, |value| {
         match string(value)?.trim() {
             "" => Ok(String::new()),
-            text => AgentText::Greeting.check(text),
+            text => {
+                let checked = AgentText::Greeting.check(text);
+                checked.map_err(|error| error.reason())
+            }
         }
     });
     true

@@ -29,11 +29,10 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use speech::Whisper;
 
-/// What the caller asks a language model: something with a long answer.
-/// It is answered for as long as the server may speak.
+/// What the caller asks a language model: something that is answered for as long as it may speak.
 const QUESTION: &str = "Please tell me a long story about a cat and a dog.";
 
-/// It is answered by a few sentences. The server goes on with an answer that nobody wants any more.
+/// What is answered by a few sentences: the server goes on with an answer that nobody wants any more.
 const SHORT_QUESTION: &str = "What do cats like? Say it in two short sentences.";
 const SECOND_QUESTION: &str = "And what do dogs like?";
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use e2e::{
     call::Call,
-    handset::{FRAME, Handset, Handsets, Utterance},
+    handset::{FRAME, Handsets, Utterance},
     http::{Server, read_request},
     openai::{self, completion_chunk},
     party::handset_number,
@@ -159,13 +159,19 @@ async fn hang_up(world: &World, call: &Call) -> anyhow::Result<()> {
 /// Waits until the phone has been in the call for so much longer.
 pub(crate) async fn hear_for(call: &Call, time: Duration) -> anyhow::Result<()> {
     let heard = call.leg().await?.heard;
-    let until = heard.pcm()?.duration() + time;
+    wait_until_heard(time, || Ok(heard.pcm()?.duration())).await
+}
+
+/// Waits until as much more was heard.
+async fn wait_until_heard(
+    time: Duration,
+    heard: impl Fn() -> anyhow::Result<Duration>,
+) -> anyhow::Result<()> {
+    let until = heard()? + time;
     let what = format!("the phone to have heard the agent for {time:?}");
-    wait_for_condition(&what, time + LIMIT, async || {
-        match heard.pcm()?.duration() {
-            now if now >= until => Ok(()),
-            now => Err(Unmet::NotYet(format!("{now:?} of {until:?}"))),
-        }
+    wait_for_condition(&what, time + LIMIT, async || match heard()? {
+        now if now >= until => Ok(()),
+        now => Err(Unmet::NotYet(format!("{now:?} of {until:?}"))),
     })
     .await
 }
@@ -214,7 +220,8 @@ pub(crate) async fn the_agent_is_interrupted_by_a_person_and_not_by_its_echo(
 
     let says = |event: &WorkerEvent| matches!(event, WorkerEvent::Says { .. }).then_some(());
     worker.find("the greeting", says).await?;
-    listen(&handset, LISTENED).await?;
+    let heard = || Ok(FRAME * u32::try_from(handset.heard().len())?);
+    wait_until_heard(LISTENED, heard).await?;
     let from = worker.events().len();
     let pauses = |event: &WorkerEvent| (*event == WorkerEvent::Pauses).then_some(());
     let pauses = worker.events().all(pauses).len();
@@ -232,18 +239,6 @@ pub(crate) async fn the_agent_is_interrupted_by_a_person_and_not_by_its_echo(
         "after `{answer}` the job ended as {outcome}"
     );
     world.expect_no_rooms().await
-}
-
-/// Waits until the handset has heard that much more.
-async fn listen(handset: &Handset, time: Duration) -> anyhow::Result<()> {
-    let frames = (time.as_millis() / FRAME.as_millis()) as usize;
-    let until = handset.heard().len() + frames;
-    let what = format!("the handset to have heard the agent for {time:?}");
-    wait_for_condition(&what, time + LIMIT, async || match handset.heard().len() {
-        now if now >= until => Ok(()),
-        now => Err(Unmet::NotYet(format!("{now} of {until} frames"))),
-    })
-    .await
 }
 
 /// What the model says to everything.

@@ -6,7 +6,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use speech::Pcm;
 
-use super::callers::{VOICES, narrow_band};
+use super::callers::{VOICES, on_the_line, power};
 
 /// A minute and a half at 8 kHz: longer than any call here.
 const LENGTH: usize = 90 * 8_000;
@@ -79,15 +79,4 @@ fn babble() -> Vec<f64> {
         }
     }
     babble
-}
-
-/// What a telephone sends of `pcm`, at 8 kHz.
-pub(crate) fn on_the_line(pcm: &Pcm) -> Vec<f64> {
-    let narrow = narrow_band(pcm).samples;
-    narrow.into_iter().map(f64::from).collect()
-}
-
-/// The mean square.
-pub(crate) fn power(samples: &[f64]) -> f64 {
-    samples.iter().map(|sample| sample.powi(2)).sum::<f64>() / samples.len() as f64
 }

@@ -37,6 +37,19 @@ pub(crate) fn transcribe(samples: &[f32], pass: Pass) -> Transcript {
         .expect("it transcribes")
 }
 
+/// What a telephone sends of `pcm`, at 8 kHz.
+#[allow(dead_code, reason = "each example uses its part")]
+pub(crate) fn on_the_line(pcm: &Pcm) -> Vec<f64> {
+    let narrow = narrow_band(pcm).samples;
+    narrow.into_iter().map(f64::from).collect()
+}
+
+/// The mean square.
+#[allow(dead_code, reason = "each example uses its part")]
+pub(crate) fn power(samples: &[f64]) -> f64 {
+    samples.iter().map(|sample| sample.powi(2)).sum::<f64>() / samples.len() as f64
+}
+
 /// Does `work` with every voice and each of `sayings`, as many at a time as there are cores.
 #[allow(dead_code, reason = "each example uses its part")]
 pub(crate) fn with_every_voice<T: Copy + Send + Sync>(
